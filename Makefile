@@ -1,0 +1,75 @@
+# make run     build everything and serve VS Code on http://127.0.0.1:$(PORT)
+# make test    everything that is checked, from a bare checkout
+# make help    the other targets
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PORT ?= 8080
+DATA_DIR ?= $(HOME)/.local/share/hoody-code
+
+# Tools that setup.sh had to install itself.
+export PATH := $(PATH):$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/hoody-code/tools/bin
+
+HOODY_CODE := target/release/hoody-code
+STEPS := target/steps.log
+BROWSER_TESTS := $(sort $(wildcard tests/browser/*.test.mjs))
+
+# $(call step,NAME,COMMAND): a heading, the command, and a line with its outcome and time for the summary of .ci/run.
+define step
+@mkdir -p target; printf '\n== %s\n' '$(1)'; began=$$SECONDS; rc=0; ( $(2) ) || rc=$$?; \
+	if [ $$rc = 0 ]; then word=ok; else word="FAILED ($$rc)"; fi; \
+	printf '%-14s %5d s  %s\n' "$$word" $$((SECONDS - began)) '$(1)' >>$(STEPS); exit $$rc
+endef
+
+.PHONY: help run build test test-fast test-vm bench bench-density deb rpm clean
+
+help:
+	@printf '%s\n' \
+	  'make run            build, then serve on 127.0.0.1:PORT without a password (PORT=$(PORT), DATA_DIR=$(DATA_DIR))' \
+	  'make build          release binaries in target/release, the engine in the cache' \
+	  'make test           format, lints, unit, layering, licence, integration and browser tests' \
+	  'make test-fast      format, lints, unit and layering tests' \
+	  'make bench          side by side with peers' \
+	  'make clean          remove target and tests/node_modules (the cache stays)' \
+	  'not there yet:      test-vm bench-density deb rpm'
+
+run: build
+	@printf '\n== serving on 127.0.0.1:%s, data in %s\n' '$(PORT)' '$(DATA_DIR)'
+	@exec $(HOODY_CODE) serve --listen 127.0.0.1:$(PORT) --data-dir '$(DATA_DIR)' --auth none
+
+build:
+	$(call step,set up for building,packaging/setup.sh build)
+	$(call step,build the daemon,cargo build --release --locked)
+	$(call step,build the engine,packaging/engine/build.sh)
+
+# The time limits are for what hangs: each is several times what the step takes on two cores.
+test:
+	@mkdir -p target; : >$(STEPS)
+	$(call step,set up for testing,packaging/setup.sh test)
+	$(MAKE) --no-print-directory build
+	$(MAKE) --no-print-directory test-fast
+	$(call step,licences bans sources,cargo deny --locked check licenses bans sources)
+	$(call step,advisories,packaging/advisories.sh)
+	$(call step,integration tests,timeout -k 10 25m cargo test --locked --test integration)
+	$(call step,browser tests,$(if $(BROWSER_TESTS),timeout -k 10 20m "$$(packaging/engine/build.sh --node)" --test \
+		--test-concurrency=1 --test-timeout=300000 $(BROWSER_TESTS),echo 'none there yet'))
+	@printf '\n== all of it passed\n'
+
+test-fast:
+	$(call step,format,cargo fmt --check)
+	$(call step,lints,cargo clippy --all-targets --locked -- -D warnings)
+	$(call step,unit and layering tests,timeout -k 10 15m cargo test --locked --lib --bins --test layering)
+
+bench:
+	$(call step,set up for the benchmark,packaging/setup.sh bench)
+	$(MAKE) --no-print-directory build
+	$(call step,benchmark,"$$(packaging/engine/build.sh --node)" benches/bench.mjs)
+
+test-vm bench-density deb rpm:
+	@echo 'not there yet: $@'; exit 1
+
+clean:
+	rm -rf target tests/node_modules

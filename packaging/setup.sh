@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Brings what a purpose needs onto a Debian machine: setup.sh build|test|bench. Rust and Node must be there already.
+# The second time it asks nobody anything: it calls apt, npm and cargo install only for what is missing.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+purpose=${1-}
+cargo_deny=0.20.2
+
+# g++, make, python3 and libkrb5-dev compile VS Code's native modules, gcc the daemon's C dependencies.
+build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
+test_packages=(chromium curl fonts-dejavu-core git procps)
+bench_packages=(nginx-light wrk)
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: %s\n' "$*" >&2
+  exit 1
+}
+
+case $purpose in
+  build) packages=("${build_packages[@]}") ;;
+  test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+  bench) packages=("${build_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
+  *) fail "usage: setup.sh build|test|bench" ;;
+esac
+[ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || fail "neither XDG_CACHE_HOME nor HOME is set: no place for a cache"
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code
+
+# ---- what we do not install -----------------------------------------------------------------------------------------------
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.88 or newer (rustup does), then run this again"
+command -v node >/dev/null || fail "node is missing: install Node.js 18 or newer with npm, then run this again"
+command -v npm >/dev/null || fail "npm is missing: install it (it comes with Node.js; on Debian it is the package npm), then run this again"
+if [ "$purpose" = test ]; then
+  cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing: run 'rustup component add rustfmt', then run this again"
+  cargo clippy --version >/dev/null 2>&1 || fail "clippy is missing: run 'rustup component add clippy', then run this again"
+fi
+
+# ---- Debian packages ------------------------------------------------------------------------------------------------------
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null) =~ (^|[[:space:]])installed ]]; }
+
+apt() {
+  local log rc=0
+  log=$(mktemp)
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1 || rc=$?
+  if [ "$rc" -ne 0 ]; then
+    tail -n 20 "$log" | sed 's/^/    /' >&2
+    rm -f "$log"
+    return "$rc"
+  fi
+  rm -f "$log"
+}
+
+if command -v dpkg-query >/dev/null; then
+  missing=()
+  for package in "${packages[@]}"; do
+    installed "$package" || missing+=("$package")
+  done
+  if [ "${#missing[@]}" -gt 0 ]; then
+    if [ "$(id -u)" = 0 ]; then
+      as_root=()
+    elif sudo -n true 2>/dev/null; then
+      as_root=(sudo -n)
+    else
+      fail "no right to install packages (not root, no sudo without a password); install by hand: apt-get install ${missing[*]}"
+    fi
+    say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+    had_nginx=$(installed nginx && echo yes || echo no)
+    # A stale or partly unreachable index may still do; what decides is whether the packages can be had.
+    apt update || say "could not refresh the package lists, going on with those that are here"
+    apt install --no-install-recommends "${missing[@]}" ||
+      fail "apt could not install (no network, or no disk space?): ${missing[*]}"
+    # The benchmark runs its own nginx; the package must not leave one on port 80.
+    if [ "$had_nginx" = no ] && installed nginx && [ -d /run/systemd/system ]; then
+      "${as_root[@]}" systemctl disable --now --quiet nginx.service || true
+    fi
+  fi
+else
+  say "this is not Debian; needed here are the equivalents of: ${packages[*]}"
+fi
+[ "$purpose" != build ] || exit 0
+
+# ---- npm packages of the browser tests and the benchmark -------------------------------------------------------------------
+tests=$here/../tests
+lock_sum=$(cat "$tests/package.json" "$tests/package-lock.json" | sha256sum | cut -d' ' -f1)
+stamp=$tests/node_modules/.lock-sum
+if [ "$(cat "$stamp" 2>/dev/null)" != "$lock_sum" ]; then
+  say "installing the npm packages of the browser tests"
+  (cd "$tests" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
+    fail "npm could not install the browser tests' packages (no network?)"
+  printf '%s\n' "$lock_sum" >"$stamp"
+fi
+[ "$purpose" = test ] || exit 0
+
+# ---- cargo-deny -----------------------------------------------------------------------------------------------------------
+export PATH=$PATH:$cache/tools/bin
+if ! cargo-deny --version >/dev/null 2>&1; then
+  say "compiling cargo-deny $cargo_deny into $cache/tools (three to six minutes, once)"
+  log=$(mktemp)
+  # It runs for two seconds at a time: a quick compilation is worth more than quick code.
+  if ! CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --locked --root "$cache/tools" cargo-deny --version "$cargo_deny" >"$log" 2>&1; then
+    tail -n 20 "$log" | sed 's/^/    /' >&2
+    rm -f "$log"
+    fail "cargo could not install cargo-deny (no network, or no disk space?)"
+  fi
+  rm -f "$log"
+fi

@@ -1,0 +1,16 @@
+//! Static files of an engine: straight from memory maps, compressed once at build, without the instance's process.
+//!
+//! [`Assets::open`] reads the manifest and prepares every header; [`Assets::respond`] then is a map look-up, a negotiation and
+//! a handful of reference counts. Not an authority on who may ask: the front decides that before it comes here.
+
+mod conditional;
+mod error;
+mod negotiate;
+mod open;
+mod respond;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::AssetError;
+pub use open::Assets;

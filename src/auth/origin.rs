@@ -1,0 +1,141 @@
+//! Where a request comes from, as far as a browser tells: `Host`, `Origin` and the `Sec-Fetch-*` family.
+//!
+//! A page of somebody else, open in the user's own browser, can send requests here: through a host name that it had resolved to
+//! this machine (DNS rebinding), or straight across sites. The first is refused by the host's name, the second by its origin.
+
+use crate::model::HostName;
+
+/// Which host names are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPolicy {
+    /// Names within these domains, besides loopback names. Lower case.
+    pub domains: Vec<String>,
+}
+
+impl HostPolicy {
+    /// Whether a request for `host` is meant for us. An attacker's name that resolves to us is not.
+    pub fn admits(&self, host: &HostName) -> bool {
+        host.is_loopback() || self.domains.iter().any(|domain| host.is_within(domain))
+    }
+}
+
+/// The `Sec-Fetch-Site` of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchSite {
+    /// From our own page, typed by the user, or from no browser at all.
+    Trusted,
+    /// From another origin. `same-site` counts: a dev server on another port of localhost is such a neighbour.
+    Foreign,
+}
+
+/// The `Sec-Fetch-Mode` of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchMode {
+    /// Somebody follows a link or opens a URL: shown to a person, not to a script.
+    Navigate,
+    /// Anything else.
+    Other,
+}
+
+impl FetchSite {
+    /// Reads the header; no header means no browser, or one too old to send it.
+    pub fn parse(value: Option<&str>) -> Self {
+        match value {
+            None | Some("same-origin" | "none") => Self::Trusted,
+            Some(_) => Self::Foreign,
+        }
+    }
+}
+
+impl FetchMode {
+    /// Reads the header.
+    pub fn parse(value: Option<&str>) -> Self {
+        if value == Some("navigate") { Self::Navigate } else { Self::Other }
+    }
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginVerdict {
+    /// Go on.
+    Admitted,
+    /// A page of another origin sent it.
+    Refused,
+}
+
+/// Judges a request to `host`. `sensitive`: it changes something or opens a websocket, so its `Origin`, when there is one, has to
+/// be ours. Other requests are refused only when another site's page sends them by script or embeds them; a link is fine.
+pub fn check_origin(
+    host: &HostName,
+    scheme: &str,
+    origin: Option<&str>,
+    site: FetchSite,
+    mode: FetchMode,
+    sensitive: bool,
+) -> OriginVerdict {
+    let foreign_origin = sensitive && origin.is_some_and(|origin| !is_own(host, scheme, origin));
+    let foreign_fetch = site == FetchSite::Foreign && (mode != FetchMode::Navigate || sensitive);
+    if foreign_origin || foreign_fetch { OriginVerdict::Refused } else { OriginVerdict::Admitted }
+}
+
+/// Whether `origin` is the origin of `scheme://host`, default ports filled in.
+fn is_own(host: &HostName, scheme: &str, origin: &str) -> bool {
+    let Some((origin_scheme, rest)) = origin.split_once("://") else { return false };
+    let default_port = |scheme: &str| if scheme == "https" { 443 } else { 80 };
+    let Ok(other) = rest.parse::<HostName>() else { return false };
+    // Behind a proxy that ends TLS and is not configured as trusted we see http where the browser sees https: the host decides,
+    // and with it a port that either side leaves out.
+    let port = |host: &HostName, scheme: &str| host.port().unwrap_or_else(|| default_port(scheme));
+    matches!(origin_scheme, "http" | "https")
+        && other.name() == host.name()
+        && (port(&other, origin_scheme) == port(host, scheme) || other.port() == host.port())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn verdict(origin: Option<&str>, site: Option<&str>, mode: Option<&str>, sensitive: bool) -> bool {
+        let host = "localhost:8080".parse().unwrap();
+        check_origin(&host, "http", origin, FetchSite::parse(site), FetchMode::parse(mode), sensitive) == OriginVerdict::Admitted
+    }
+
+    #[test]
+    fn own_pages_and_tools_may() {
+        assert!(verdict(Some("http://localhost:8080"), Some("same-origin"), Some("websocket"), true));
+        assert!(verdict(None, None, None, true), "curl sends neither");
+        assert!(verdict(None, Some("none"), Some("navigate"), false));
+        assert!(verdict(None, Some("cross-site"), Some("navigate"), false), "a link on another site");
+    }
+
+    #[test]
+    fn foreign_pages_may_not() {
+        for origin in ["http://evil.com", "null", "http://localhost:3000", "http://localhost", "http://127.0.0.1:8080", "file://", "localhost:8080", ""] {
+            assert!(!verdict(Some(origin), None, Some("websocket"), true), "{origin}");
+        }
+        assert!(!verdict(None, Some("cross-site"), Some("no-cors"), false), "an image on another site must not start an editor");
+        assert!(!verdict(None, Some("same-site"), Some("cors"), false), "a dev server on another port");
+        assert!(!verdict(None, Some("cross-site"), Some("navigate"), true), "a form on another site");
+    }
+
+    #[test]
+    fn default_ports() {
+        let host = "code.example.com".parse().unwrap();
+        assert!(is_own(&host, "https", "https://code.example.com"));
+        assert!(is_own(&host, "http", "https://code.example.com"), "a proxy in front ended TLS");
+        assert!(is_own(&host, "http", "http://code.example.com:80"));
+        assert!(!is_own(&host, "http", "http://code.example.com:8080"));
+    }
+
+    #[test]
+    fn hosts() {
+        let policy = HostPolicy { domains: vec!["srv7.example.com".into()] };
+        for host in ["localhost:1", "127.0.0.1", "a-b-code-1.srv7.example.com"] {
+            assert!(policy.admits(&host.parse().unwrap()), "{host}");
+        }
+        for host in ["evil.com", "srv7.example.com.evil.com", "10.0.0.1"] {
+            assert!(!policy.admits(&host.parse().unwrap()), "{host}");
+        }
+    }
+}

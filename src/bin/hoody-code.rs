@@ -1,0 +1,7 @@
+//! The daemon and the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hoody_code::run()
+}

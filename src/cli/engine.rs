@@ -1,0 +1,98 @@
+//! `hoody-code engine …`: the store of engines.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::args::EngineCommand;
+use crate::engine::{AddOptions, Engine, EngineError, Progress, Store, Tree, cache_dir};
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    version: &'a str,
+    commit: &'a str,
+    path: String,
+}
+
+impl<'a> Row<'a> {
+    fn of(engine: &'a Engine) -> Self {
+        let product = engine.product();
+        Self { id: engine.id(), version: &product.version, commit: &product.commit, path: engine.dir().display().to_string() }
+    }
+}
+
+/// Carries out one command; prints to standard output, progress to standard error.
+///
+/// # Errors
+/// As the store says.
+pub fn run(command: &EngineCommand) -> Result<(), EngineError> {
+    match command {
+        EngineCommand::Add { path, node, id, move_tree, store } => {
+            let tree = Tree::discover(path, node.as_deref())?;
+            let options = AddOptions { id: id.clone(), move_tree: *move_tree, ..AddOptions::default() };
+            let mut shown = Shown::default();
+            let engine = open(store).add(&tree, &options, &mut |progress| shown.show(progress))?;
+            shown.end();
+            say(engine.id());
+        }
+        EngineCommand::List { json, store } => {
+            let engines = open(store).list()?;
+            let rows: Vec<Row<'_>> = engines.iter().map(Row::of).collect();
+            if *json {
+                say(&serde_json::to_string_pretty(&rows).unwrap_or_default());
+            } else {
+                for row in rows {
+                    say(&format!("{:<40} {:<12} {}", row.id, row.version, row.path));
+                }
+            }
+        }
+        EngineCommand::Remove { id, store } => open(store).remove(id)?,
+    }
+    Ok(())
+}
+
+fn open(dir: &Option<PathBuf>) -> Store {
+    Store::new(dir.clone().unwrap_or_else(cache_dir))
+}
+
+/// Standard output may be a closed pipe (`| head`): that is no reason to panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Progress for people: one line that moves on a terminal, one line per step elsewhere.
+#[derive(Default)]
+struct Shown {
+    last: String,
+}
+
+impl Shown {
+    fn show(&mut self, progress: Progress) {
+        let line = match progress {
+            Progress::Waiting => "waiting for another installation to finish".to_owned(),
+            Progress::Copying => "copying files".to_owned(),
+            Progress::Packing { done, total } => {
+                // In steps of ten where lines pile up.
+                let percent = done.saturating_mul(100) / total.max(1);
+                let step = if std::io::stderr().is_terminal() { 1 } else { 10 };
+                format!("compressing static files: {} %", percent / step * step)
+            }
+            Progress::Warming => "filling the compile cache".to_owned(),
+            Progress::Finishing => "finishing".to_owned(),
+        };
+        if line == self.last {
+            return;
+        }
+        let mut err = std::io::stderr();
+        let _ = if err.is_terminal() { write!(err, "\r\x1b[K  {line}") } else { writeln!(err, "  {line}") };
+        self.last = line;
+    }
+
+    fn end(&self) {
+        if std::io::stderr().is_terminal() {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
+}

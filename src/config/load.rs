@@ -1,0 +1,246 @@
+//! From file and command line to checked values.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::checked::{Config, Instances, Limits, ListenAddress, Log, LogFormat, Page, Server};
+use super::error::ConfigError;
+use super::raw;
+
+/// What the command line says; it wins over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--listen`, repeatable
+    pub listen: Vec<String>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--engine`
+    pub engine: Option<PathBuf>,
+    /// `--auth`
+    pub auth: Option<String>,
+    /// `--launcher`
+    pub launcher: Option<String>,
+    /// `--page-loader`
+    pub page_loader: bool,
+}
+
+/// The largest file that may be added to a page.
+const MAX_PAGE_FILE: u64 = 4 << 20;
+
+/// Reads the file that `overrides` names (none: defaults) and checks every value.
+///
+/// # Errors
+/// With the file and line, or the key, and what would be right.
+pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
+    let file = match &overrides.config {
+        Some(path) => read(path)?,
+        None => raw::File::default(),
+    };
+    let config = Config {
+        server: server(file.server, overrides)?,
+        engine: overrides.engine.clone().or(file.engine.path),
+        instances: instances(&file.instances)?,
+        page: page(file.page, overrides.page_loader)?,
+        limits: limits(&file.limits)?,
+        log: log(file.log)?,
+    };
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<raw::File, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|e| ConfigError::Parse { path: path.to_owned(), message: e.to_string() })
+}
+
+fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError> {
+    let listen = if overrides.listen.is_empty() { raw.listen.unwrap_or_default() } else { overrides.listen.clone() };
+    let listen = if listen.is_empty() { vec!["127.0.0.1:8080".to_owned()] } else { listen };
+    let listen = listen.iter().map(|text| listen_address(text)).collect::<Result<Vec<_>, _>>()?;
+    match overrides.auth.as_deref().or(raw.auth.as_deref()) {
+        Some("none") => {}
+        Some("password") | None => {
+            return Err(ConfigError::value("auth", "this version has no login yet: say --auth none, on loopback or a unix socket"));
+        }
+        Some(other) => return Err(ConfigError::value("auth", format!("'{other}' is neither 'password' nor 'none'"))),
+    }
+    for address in &listen {
+        if let ListenAddress::Tcp(address) = address
+            && !address.ip().is_loopback()
+        {
+            let message = format!("without a login, {address} would be open to everybody: use a loopback address or unix:PATH");
+            return Err(ConfigError::value("listen", message));
+        }
+    }
+    match overrides.launcher.as_deref().or(raw.launcher.as_deref()) {
+        Some("process") | None => {}
+        Some("systemd") => return Err(ConfigError::value("launcher", "this version has no 'systemd' launcher yet: use 'process'")),
+        Some(other) => return Err(ConfigError::value("launcher", format!("'{other}' is neither 'systemd' nor 'process'"))),
+    }
+    let data_dir = overrides.data_dir.clone().or(raw.data_dir).map_or_else(default_data_dir, Ok)?;
+    let data_dir = std::path::absolute(&data_dir).map_err(|e| ConfigError::value("data_dir", e.to_string()))?;
+    let domains = raw.domains.unwrap_or_default().iter().map(|d| domain(d)).collect::<Result<_, _>>()?;
+    let trusted_proxies = raw
+        .trusted_proxies
+        .unwrap_or_default()
+        .iter()
+        .map(|ip| ip.parse::<IpAddr>().map_err(|_| ConfigError::value("trusted_proxies", format!("'{ip}' is not an IP address"))))
+        .collect::<Result<_, _>>()?;
+    let drain = duration("drain", raw.drain.as_deref(), Duration::from_secs(10))?;
+    Ok(Server { listen, data_dir, domains, trusted_proxies, drain })
+}
+
+fn default_data_dir() -> Result<PathBuf, ConfigError> {
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    base.map(|base| base.join("hoody-code"))
+        .ok_or_else(|| ConfigError::value("data_dir", "neither --data-dir nor HOME says where data is kept"))
+}
+
+fn listen_address(text: &str) -> Result<ListenAddress, ConfigError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.starts_with('/') {
+            return Err(ConfigError::value("listen", format!("'{text}': the path of a unix socket is absolute")));
+        }
+        return Ok(ListenAddress::Unix(PathBuf::from(path)));
+    }
+    let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    match text.parse::<SocketAddr>() {
+        Ok(address) => Ok(ListenAddress::Tcp(address)),
+        Err(_) => Err(ConfigError::value("listen", format!("'{text}' is neither ADDR:PORT nor unix:PATH"))),
+    }
+}
+
+fn domain(text: &str) -> Result<String, ConfigError> {
+    let host = text.strip_prefix("*.").unwrap_or(text).parse::<crate::model::HostName>();
+    match host {
+        Ok(host) if host.port().is_none() => Ok(host.name().to_owned()),
+        _ => Err(ConfigError::value("domains", format!("'{text}' is not a domain such as srv7.example.com"))),
+    }
+}
+
+fn instances(raw: &raw::Instances) -> Result<Instances, ConfigError> {
+    let instances = Instances {
+        max_running: positive("max_running", raw.max_running, 200)?,
+        max_starting: positive("max_starting", raw.max_starting, 4)?,
+        start_timeout: duration("start_timeout", raw.start_timeout.as_deref(), Duration::from_secs(30))?,
+        request_wait: duration("request_wait", raw.request_wait.as_deref(), Duration::from_secs(20))?,
+        keep_terminals: duration("keep_terminals", raw.keep_terminals.as_deref(), Duration::from_secs(7 * 24 * 3600))?,
+    };
+    Ok(instances)
+}
+
+fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
+    let limits = Limits {
+        connections: positive("connections", raw.connections, 8192)?,
+        header_bytes: positive("header_bytes", raw.header_bytes, 64 << 10)?,
+        header_timeout: duration("header_timeout", raw.header_timeout.as_deref(), Duration::from_secs(60))?,
+        body_idle_timeout: duration("body_idle_timeout", raw.body_idle_timeout.as_deref(), Duration::from_secs(120))?,
+    };
+    // hyper refuses a smaller read buffer.
+    if limits.header_bytes < 8192 {
+        return Err(ConfigError::value("header_bytes", "less than 8192 is too small for real browsers"));
+    }
+    Ok(limits)
+}
+
+fn log(raw: raw::Log) -> Result<Log, ConfigError> {
+    let format = match raw.format.as_deref() {
+        None | Some("auto") => LogFormat::Auto,
+        Some("terminal") => LogFormat::Terminal,
+        Some("journal") => LogFormat::Journal,
+        Some(other) => {
+            return Err(ConfigError::value("format", format!("'{other}' is none of 'auto', 'terminal', 'journal'")));
+        }
+    };
+    Ok(Log { level: raw.level.unwrap_or_else(|| "info".to_owned()), format, access: raw.access.unwrap_or(true) })
+}
+
+fn page(raw: raw::Page, loader: bool) -> Result<Page, ConfigError> {
+    let mut settings = serde_json::Map::new();
+    // The agent host and its runtime cost about 75 MB per instance; whoever wants them says so.
+    settings.insert("chat.disableAIFeatures".to_owned(), true.into());
+    settings.extend(json_table("settings", raw.settings)?);
+    let files = |paths: Option<Vec<PathBuf>>| paths.unwrap_or_default().iter().map(|p| page_file(p)).collect::<Result<Vec<_>, _>>();
+    Ok(Page {
+        name: text("name", raw.name, "Hoody Code")?,
+        loader: loader || raw.loader.unwrap_or(false),
+        logo: raw.logo.map(|path| logo(&path)).transpose()?,
+        background: colour("background", raw.background, "#181818")?,
+        foreground: colour("foreground", raw.foreground, "#cccccc")?,
+        accent: colour("accent", raw.accent, "#2f9cf4")?,
+        css: files(raw.css)?,
+        js: files(raw.js)?,
+        settings,
+        options: json_table("options", raw.options)?,
+    })
+}
+
+fn json_table(key: &'static str, table: Option<toml::Table>) -> Result<serde_json::Map<String, serde_json::Value>, ConfigError> {
+    match serde_json::to_value(table.unwrap_or_default()) {
+        Ok(serde_json::Value::Object(map)) => Ok(map),
+        Ok(_) => Err(ConfigError::value(key, "is not a table")),
+        Err(e) => Err(ConfigError::value(key, e.to_string())),
+    }
+}
+
+fn page_file(path: &Path) -> Result<Bytes, ConfigError> {
+    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    if fs::metadata(path).map_err(read)?.len() > MAX_PAGE_FILE {
+        return Err(ConfigError::value("page", format!("{} is larger than 4 MiB", path.display())));
+    }
+    fs::read(path).map(Bytes::from).map_err(read)
+}
+
+fn logo(path: &Path) -> Result<(&'static str, Bytes), ConfigError> {
+    let kind = match path.extension().and_then(|e| e.to_str()) {
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("webp") => "image/webp",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        _ => return Err(ConfigError::value("logo", "is none of .svg, .png, .webp, .jpg")),
+    };
+    Ok((kind, page_file(path)?))
+}
+
+fn text(key: &'static str, value: Option<String>, default: &str) -> Result<String, ConfigError> {
+    let value = value.unwrap_or_else(|| default.to_owned());
+    if value.is_empty() || value.len() > 100 || value.chars().any(char::is_control) {
+        return Err(ConfigError::value(key, "is 1 to 100 bytes without control characters"));
+    }
+    Ok(value)
+}
+
+/// A colour goes into a style sheet as it is, so it may hold nothing that could end a declaration.
+fn colour(key: &'static str, value: Option<String>, default: &str) -> Result<String, ConfigError> {
+    let value = text(key, value, default)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "#(),.%/ -".contains(c);
+    if value.chars().all(allowed) { Ok(value) } else { Err(ConfigError::value(key, format!("'{value}' is not a CSS colour"))) }
+}
+
+fn positive(key: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
+    match value.unwrap_or(default) {
+        0 => Err(ConfigError::value(key, "must be at least 1")),
+        n => Ok(n),
+    }
+}
+
+fn duration(key: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    let Some(text) = value else { return Ok(default) };
+    let wrong = || ConfigError::value(key, format!("'{text}' is not a time such as '30s', '10min' or '7d'"));
+    // Days are 24 hours here: nothing in this file means the calendar.
+    let span = match text.strip_suffix('d') {
+        Some(days) => jiff::SignedDuration::from_hours(days.trim().parse::<i64>().ok().and_then(|d| d.checked_mul(24)).ok_or_else(wrong)?),
+        None => text.parse::<jiff::SignedDuration>().map_err(|_| wrong())?,
+    };
+    Duration::try_from(span).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The configuration: raw TOML, then checked values. Unknown keys are refused, every key has a default.
+
+mod checked;
+mod error;
+mod load;
+mod raw;
+
+pub use checked::{Config, Instances, ListenAddress, Limits, Log, LogFormat, Page, Server};
+pub use error::ConfigError;
+pub use load::{Overrides, load};

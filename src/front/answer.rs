@@ -1,0 +1,232 @@
+//! The only place that picks a status, and the makers of every kind of answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::pages;
+use crate::config::Page;
+use crate::instances::{AcquireError, StoreError};
+use crate::proxy::{Body, ProxyError};
+
+/// What a client may be told went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorCode {
+    BadRequest,
+    InvalidFolder,
+    InvalidWorkspace,
+    InvalidLocale,
+    InvalidInstance,
+    OriginRefused,
+    FolderNotFound,
+    WorkspaceNotFound,
+    NotFound,
+    MethodNotAllowed,
+    Internal,
+    InstanceFailed,
+    TooManyInstances,
+    Starting,
+    StartTimeout,
+}
+
+impl ErrorCode {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest | Self::InvalidFolder | Self::InvalidWorkspace | Self::InvalidLocale | Self::InvalidInstance => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::OriginRefused => StatusCode::FORBIDDEN,
+            Self::FolderNotFound | Self::WorkspaceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InstanceFailed => StatusCode::BAD_GATEWAY,
+            Self::TooManyInstances | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::InvalidFolder => "invalid_folder",
+            Self::InvalidWorkspace => "invalid_workspace",
+            Self::InvalidLocale => "invalid_locale",
+            Self::InvalidInstance => "invalid_instance",
+            Self::OriginRefused => "origin_refused",
+            Self::FolderNotFound => "folder_not_found",
+            Self::WorkspaceNotFound => "workspace_not_found",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Internal => "internal",
+            Self::InstanceFailed => "instance_failed",
+            Self::TooManyInstances => "too_many_instances",
+            Self::Starting => "starting",
+            Self::StartTimeout => "instance_start_timeout",
+        }
+    }
+
+    /// What a person sees as heading, and what they can do.
+    fn advice(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BadRequest => ("This request cannot be read", "Open the link again, or type it anew."),
+            Self::InvalidFolder => ("This folder cannot be opened", "A folder is an absolute path without “..”, for example ?folder=/home/user/project."),
+            Self::InvalidWorkspace => ("This workspace cannot be opened", "A workspace is the absolute path of a .code-workspace file."),
+            Self::InvalidLocale => ("This language is not known", "A language is a tag such as “fr” or “zh-cn”."),
+            Self::InvalidInstance => ("There is no such instance", "An instance is named by 1 to 63 of a–z, 0–9 and “-”."),
+            Self::OriginRefused => ("Not from here", "This address is not one that the service answers to, or another site’s page sent the request. Open the editor’s own URL; operators add host names to “domains” in the configuration."),
+            Self::FolderNotFound => ("This folder is not there", "Check the path, or create the folder first. “?ew=true” opens an empty window."),
+            Self::WorkspaceNotFound => ("This workspace is not there", "Check the path of the .code-workspace file. “?ew=true” opens an empty window."),
+            Self::NotFound => ("Nothing is here", "The editor is at the root of this address."),
+            Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
+            Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),
+            Self::InstanceFailed => ("The editor did not come up", "Try again. If it fails the same way, the lines below say why."),
+            Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
+            Self::Starting => ("The editor is starting", "Try again in a moment."),
+            Self::StartTimeout => ("The editor takes too long to start", "The server is busy, or the editor hangs. Try again."),
+        }
+    }
+}
+
+/// A failure on its way to the client.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) code: ErrorCode,
+    /// For the client: nothing of paths, stacks or other tenants.
+    message: String,
+    retry_after: Option<Duration>,
+    /// The engine's last lines, for the instance's owner.
+    log: Vec<String>,
+}
+
+impl ApiError {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None, log: Vec::new() }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(ErrorCode::NotFound, "nothing is here")
+    }
+
+    /// A failure of ours: the cause goes to the log, not to the client.
+    pub(super) fn internal(cause: impl fmt::Display) -> Self {
+        tracing::error!("{cause}");
+        Self::new(ErrorCode::Internal, "something went wrong; the log says more")
+    }
+
+    /// The answer: a page for a person, JSON for everything else.
+    pub(super) fn answer(self, headers: &HeaderMap, page: &Page) -> Response<Body> {
+        let status = self.code.status();
+        let mut response = if wants_html(headers) {
+            let (heading, advice) = self.code.advice();
+            let retry = matches!(self.code, ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances);
+            pages::error(page, heading, &self.message, advice, &self.log, retry)
+        } else {
+            #[derive(Serialize)]
+            struct Outer<'a> {
+                error: Inner<'a>,
+            }
+            #[derive(Serialize)]
+            struct Inner<'a> {
+                code: &'static str,
+                message: &'a str,
+                #[serde(skip_serializing_if = "<[String]>::is_empty")]
+                log: &'a [String],
+            }
+            json(&Outer { error: Inner { code: self.code.text(), message: &self.message, log: &self.log } })
+        };
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        response
+    }
+}
+
+impl From<AcquireError> for ApiError {
+    fn from(error: AcquireError) -> Self {
+        use crate::model::FailureCause;
+        let message = error.to_string();
+        let (code, retry_after, log) = match error {
+            AcquireError::TooMany { .. } => (ErrorCode::TooManyInstances, Some(Duration::from_secs(10)), Vec::new()),
+            AcquireError::Starting { .. } | AcquireError::ShuttingDown => (ErrorCode::Starting, Some(Duration::from_secs(2)), Vec::new()),
+            AcquireError::Failed { cause: FailureCause::Timeout { .. }, log } => (ErrorCode::StartTimeout, None, log),
+            // What the launcher says names paths of the server.
+            AcquireError::Failed { cause: FailureCause::Launch { .. }, .. } => {
+                return Self::new(ErrorCode::InstanceFailed, "the instance could not be launched; the service's log says why");
+            }
+            AcquireError::Failed { log, .. } => (ErrorCode::InstanceFailed, None, log),
+        };
+        Self { code, message, retry_after, log }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<ProxyError> for ApiError {
+    fn from(error: ProxyError) -> Self {
+        tracing::warn!("{error}");
+        Self::new(ErrorCode::InstanceFailed, "the instance broke off; try again")
+    }
+}
+
+/// Whether the client would rather see a page.
+pub(super) fn wants_html(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
+}
+
+/// Bytes of a type, never cached, never sniffed.
+pub(super) fn plain(content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A value as JSON.
+pub(super) fn json(value: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => plain("application/json", bytes),
+        Err(e) => {
+            tracing::error!("cannot encode an answer: {e}");
+            let mut response = plain("application/json", &b"{}"[..]);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// Sends the browser to `location`, which is relative so that it works behind a proxy that strips a prefix.
+pub(super) fn redirect(location: &str) -> Result<Response<Body>, ApiError> {
+    let location = HeaderValue::from_str(location).map_err(|_| ApiError::new(ErrorCode::BadRequest, "the address cannot be read"))?;
+    let mut response = plain("text/plain; charset=utf-8", Body::Empty);
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// 405 with what would be allowed.
+pub(super) fn method_not_allowed(allow: &'static str, headers: &HeaderMap, page: &Page) -> Response<Body> {
+    let mut response = ApiError::new(ErrorCode::MethodNotAllowed, format!("only {allow}")).answer(headers, page);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Adds a header whose value we made ourselves; one that does not fit is left out and logged.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => {
+            headers.insert(name, value);
+        }
+        Err(_) => tracing::error!("{name} cannot carry {value:?}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! From a request to its handler: one file per answer.
+
+pub(super) mod custom;
+mod embed;
+mod engine;
+mod events;
+mod files;
+mod health;
+mod mint_key;
+mod open;
+mod status;
+mod workbench;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+
+use super::answer::{self, ApiError, ErrorCode};
+use super::app::{App, Context, Live, Peer, forwarded};
+use super::connection::Handled;
+use super::gate;
+use super::route::{Route, Target, route};
+use crate::config::Page;
+use crate::model::InstanceId;
+use crate::proxy::{Body, Guarded};
+
+/// Answers one request.
+pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer) -> Handled {
+    let forwarded = forwarded(request.headers(), peer, &live.config.server.trusted_proxies);
+    let client = forwarded.client.clone();
+    let refused = |error: ApiError, headers: &HeaderMap, page: &Page, route, client| Handled {
+        response: error.answer(headers, page),
+        route,
+        instance: None,
+        client,
+    };
+    let host = match gate::check_framing(&request).and_then(|()| gate::host(&request, &forwarded.host)) {
+        Ok(host) => host,
+        Err(error) => {
+            let mut handled = refused(error, request.headers(), &live.config.page, "malformed", client);
+            // Whatever follows on this connection cannot be trusted to be a request.
+            handled.response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            return handled;
+        }
+    };
+    let route = route(&host, request.uri().path(), app.engine.base());
+    let name = match &route {
+        Route::Of(_, target) => target.name(),
+        Route::AddSlash(_) => "add-slash",
+        Route::InvalidInstance | Route::NotFound => "not-found",
+    };
+    // Monitors ask for health by whatever address they know.
+    let open = matches!(route, Route::Of(_, Target::Health));
+    if !open && let Err(error) = gate::check_origins(&request, &host, forwarded.proto, &live.config.server.domains) {
+        return refused(error, request.headers(), &live.config.page, name, client);
+    }
+    let (instance, target) = match route {
+        Route::Of(instance, target) => (instance, target),
+        Route::AddSlash(id) => return Handled { response: add_slash(&id, &request, &live.config.page), route: name, instance: Some(id), client },
+        Route::InvalidInstance => {
+            let error = ApiError::new(ErrorCode::InvalidInstance, "not an instance id");
+            return refused(error, request.headers(), &live.config.page, name, client);
+        }
+        Route::NotFound => return refused(ApiError::not_found(), request.headers(), &live.config.page, name, client),
+    };
+    let context = Context { app, live, instance: instance.clone(), peer, forwarded };
+    Handled { response: dispatch(context, target, request).await, route: name, instance: Some(instance), client }
+}
+
+async fn dispatch(context: Context, target: Target, request: Request<Incoming>) -> Response<Body> {
+    if let Target::Asset(path) = &target {
+        return context.app.assets.respond(request.method(), path, request.headers()).map(Body::from);
+    }
+    let (live, headers) = (Arc::clone(&context.live), request.headers().clone());
+    let page = &live.config.page;
+    let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
+    let allowed = match target {
+        Target::MintKey => request.method() == Method::POST,
+        _ => read_only,
+    };
+    if !allowed {
+        let allow = if target == Target::MintKey { "POST" } else { "GET, HEAD" };
+        return answer::method_not_allowed(allow, &headers, page);
+    }
+    let head = request.method() == Method::HEAD;
+    let answered = match target {
+        Target::Workbench => workbench::answer(context, request).await,
+        Target::Embed => embed::answer(&context, &request).await,
+        Target::MintKey => mint_key::answer(&context).await,
+        Target::Health => Ok(health::answer(&context, &headers)),
+        Target::Status => Ok(status::answer(&context)),
+        Target::Events => events::answer(&context, &request),
+        Target::OwnFile(name) => files::own_file(&context, &name),
+        Target::Manifest => Ok(files::manifest(page, &context.instance)),
+        Target::UpdateCheck => Ok(files::update_check(&context.app.engine)),
+        Target::Robots => Ok(answer::plain("text/plain; charset=utf-8", &b"User-agent: *\nDisallow: /\n"[..])),
+        // Without a login there is no session to end: back to the editor.
+        Target::Logout => answer::redirect("./"),
+        Target::Engine => engine::answer(context, request).await,
+        Target::Asset(_) => Err(ApiError::not_found()),
+    };
+    let mut response = answered.unwrap_or_else(|error| error.answer(&headers, page));
+    if head {
+        // The headers are those of GET; hyper sends the length of what it is given, so the length is said here.
+        if let Some(length) = http_body::Body::size_hint(response.body()).exact() {
+            response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
+
+fn add_slash(id: &InstanceId, request: &Request<Incoming>, page: &Page) -> Response<Body> {
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(request.headers(), page))
+}
+
+/// Keeps `guard` until `body` has been sent.
+fn guarded<G: Send + 'static>(body: Incoming, guard: G) -> Body {
+    Body::boxed(Guarded::new(body, guard))
+}

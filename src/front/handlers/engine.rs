@@ -1,0 +1,91 @@
+//! What only the running engine can answer: its resources, and the websockets that an open editor lives on.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::super::answer::ApiError;
+use super::super::app::Context;
+use super::guarded;
+use crate::instances::Lease;
+use crate::proxy::{Body, IdleTimeout, Reply, forward, tunnel, wants_upgrade};
+use crate::telemetry::ACCESS;
+
+pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let upgrade = wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let config = &context.live.config;
+    let lease = context.app.instances.acquire(&context.instance, config.instances.request_wait).await?;
+    let upstream = context.app.upstreams.of(&lease);
+    let (mut parts, body) = request.into_parts();
+    strip_instance(&mut parts, &context)?;
+    if parts.method == Method::HEAD {
+        // The engine knows only GET; the answer's body is dropped on the way out.
+        parts.method = Method::GET;
+    }
+    let body = Body::boxed(IdleTimeout::new(body, config.limits.body_idle_timeout));
+    match forward(&upstream, Request::from_parts(parts, body), &context.forwarded).await? {
+        Reply::Response(response) => {
+            let (mut parts, body) = response.into_parts();
+            parts.headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+            Ok(Response::from_parts(parts, guarded(body, lease)))
+        }
+        Reply::Switched(head, engine_side) => match upgrade {
+            Some(client_side) => {
+                spawn_tunnel(&context, lease, client_side, engine_side);
+                Ok(head.map(|()| Body::Empty))
+            }
+            None => Err(ApiError::internal("the engine switched protocols unasked")),
+        },
+    }
+}
+
+/// The engine knows nothing of `/i/ID`.
+fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result<(), ApiError> {
+    let prefix = format!("/i/{}", context.instance);
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let stripped = match path.strip_prefix(&prefix) {
+        Some(rest) if rest.starts_with('/') => rest.to_owned(),
+        _ => path.to_owned(),
+    };
+    parts.uri = stripped.parse().map_err(ApiError::internal)?;
+    Ok(())
+}
+
+/// Carries bytes until either side is done or the daemon's drain runs out. The lease goes with it.
+fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
+    let app = Arc::clone(&context.app);
+    let client = context.forwarded.client.clone();
+    let access = context.live.config.log.access;
+    context.app.tunnels.spawn(async move {
+        let began = std::time::Instant::now();
+        let traffic = match tokio::try_join!(client_side, engine_side) {
+            Ok((browser, engine)) => {
+                let carry = tunnel(TokioIo::new(browser), TokioIo::new(engine));
+                tokio::select! {
+                    traffic = carry => traffic,
+                    () = app.cut.cancelled() => crate::proxy::Traffic::default(),
+                }
+            }
+            Err(e) => {
+                tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");
+                return;
+            }
+        };
+        if access {
+            tracing::info!(
+                target: ACCESS,
+                instance = lease.id().as_str(),
+                route = "tunnel",
+                duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+                bytes = traffic.received,
+                bytes_in = traffic.sent,
+                client = client.as_deref(),
+                "websocket closed"
+            );
+        }
+    });
+}

@@ -1,0 +1,80 @@
+//! `GET /api/v1/code/events`: an instance's state as server-sent events. Starts nothing and counts as no use.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::super::answer::{self, ApiError};
+use super::super::app::Context;
+use crate::instances::Status;
+use crate::model::InstanceState;
+use crate::proxy::{Body, BoxError};
+
+/// How often a line is sent when there is no news, so that proxies keep the connection and a gone client is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+#[derive(Serialize)]
+struct News<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    log: &'a [String],
+}
+
+pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    if request.method() == Method::HEAD {
+        return Ok(answer::plain("text/event-stream", Body::Empty));
+    }
+    let follow = context.app.instances.follow(&context.instance);
+    let stopping = context.app.stopping.clone();
+    let events = stream::unfold((follow, true), move |(mut follow, first)| {
+        let stopping = stopping.clone();
+        async move {
+            let line = if first {
+                event(&follow.borrow_and_update())
+            } else {
+                tokio::select! {
+                    () = stopping.cancelled() => return None,
+                    changed = tokio::time::timeout(HEARTBEAT, follow.changed()) => match changed {
+                        Ok(Ok(())) => event(&follow.borrow_and_update()),
+                        Ok(Err(_)) => return None,
+                        Err(_) => Bytes::from_static(b": still here\n\n"),
+                    },
+                }
+            };
+            Some((Ok::<_, BoxError>(Frame::data(line)), (follow, false)))
+        }
+    });
+    let mut response = answer::plain("text/event-stream", Body::boxed(StreamBody::new(events)));
+    // nginx would hold events back otherwise.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    Ok(response)
+}
+
+fn event(status: &Status) -> Bytes {
+    let (message, log) = match &status.state {
+        // What the launcher says names paths of the server.
+        InstanceState::Failed { cause: crate::model::FailureCause::Launch { .. } } => {
+            let message = "the instance could not be launched; the service's log says why".to_owned();
+            return encode(&serde_json::json!({"state": "failed", "generation": status.generation, "message": message}));
+        }
+        InstanceState::Failed { cause } => (Some(format!("the instance {cause}")), status.log.as_slice()),
+        _ => (None, &[][..]),
+    };
+    encode(&News { status, message, log })
+}
+
+fn encode(news: &impl Serialize) -> Bytes {
+    let json = serde_json::to_string(news).unwrap_or_else(|_| "{}".to_owned());
+    Bytes::from(format!("event: state\ndata: {json}\n\n"))
+}

@@ -1,0 +1,67 @@
+//! The small files that make the editor an installable app, and the answers the workbench expects of its host.
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{self, HeaderName, HeaderValue};
+use serde_json::json;
+
+use super::super::answer::{self, ApiError};
+use super::super::app::Context;
+use crate::config::Page;
+use crate::engine::Engine;
+use crate::model::InstanceId;
+use crate::proxy::Body;
+
+/// Our icons and service worker, under the names that the workbench's page links to.
+const FILES: [(&str, &str, &[u8]); 7] = [
+    ("src/browser/media/favicon-dark-support.svg", "image/svg+xml", include_bytes!("../pages/media/icon.svg")),
+    ("src/browser/media/favicon.ico", "image/x-icon", include_bytes!("../pages/media/favicon.ico")),
+    ("src/browser/media/pwa-icon-192.png", "image/png", include_bytes!("../pages/media/icon-192.png")),
+    ("src/browser/media/pwa-icon-512.png", "image/png", include_bytes!("../pages/media/icon-512.png")),
+    ("src/browser/media/pwa-icon-maskable-192.png", "image/png", include_bytes!("../pages/media/icon-maskable-192.png")),
+    ("src/browser/media/pwa-icon-maskable-512.png", "image/png", include_bytes!("../pages/media/icon-maskable-512.png")),
+    ("out/browser/serviceWorker.js", "text/javascript; charset=utf-8", include_bytes!("../pages/media/service-worker.js")),
+];
+
+pub(super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
+    if let Some((kind, content)) = context.live.custom.get(name) {
+        return Ok(cached(kind, content, if name == "page/logo" { "max-age=300" } else { "public, max-age=31536000, immutable" }));
+    }
+    let (_, kind, content) = FILES.iter().find(|(known, ..)| *known == name).ok_or_else(ApiError::not_found)?;
+    let mut response = cached(kind, Bytes::from_static(content), "public, max-age=86400");
+    if name.ends_with("serviceWorker.js") {
+        // Seen from `_static/out/browser/`, this is the instance's root, wherever a proxy has put it.
+        response.headers_mut().insert(HeaderName::from_static("service-worker-allowed"), HeaderValue::from_static("../../../"));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    Ok(response)
+}
+
+fn cached(kind: &'static str, content: Bytes, cache: &'static str) -> Response<Body> {
+    let mut response = answer::plain(kind, content);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
+}
+
+pub(super) fn manifest(page: &Page, instance: &InstanceId) -> Response<Body> {
+    let icon = |name: &str, size: u32, purpose: &str| {
+        json!({"src": format!("./_static/src/browser/media/{name}-{size}.png"), "type": "image/png", "sizes": format!("{size}x{size}"), "purpose": purpose})
+    };
+    let name = if instance.as_str() == "default" { page.name.clone() } else { format!("{} – {instance}", page.name) };
+    let manifest = json!({
+        "name": name, "short_name": page.name, "id": "./", "start_url": "./", "scope": "./",
+        "display": "standalone", "display_override": ["window-controls-overlay"],
+        "background_color": page.background, "theme_color": page.background,
+        "icons": [
+            icon("pwa-icon", 192, "any"), icon("pwa-icon", 512, "any"),
+            icon("pwa-icon-maskable", 192, "maskable"), icon("pwa-icon-maskable", 512, "maskable"),
+        ],
+    });
+    answer::plain("application/manifest+json", manifest.to_string())
+}
+
+/// Operators update; an editor has nothing to nag about.
+pub(super) fn update_check(engine: &Engine) -> Response<Body> {
+    let version = &engine.product().version;
+    answer::json(&json!({"checked": jiff::Timestamp::now().as_millisecond(), "latest": version, "current": version, "isLatest": true}))
+}

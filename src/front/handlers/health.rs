@@ -1,0 +1,113 @@
+//! `GET /api/v1/code/health`: whether this service can do its work, and what it uses. Needs no login, counts as no use.
+
+use std::collections::BTreeMap;
+
+use http::header::{self, HeaderMap};
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::super::answer::json;
+use super::super::app::{App, Context};
+use crate::proxy::Body;
+use crate::sys;
+
+/// Below this much room on the data disk, editors begin to fail in strange ways: settings, logs and backups no longer fit.
+const LEAST_DISK: u64 = 64 << 20;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health<'a> {
+    status: &'static str,
+    service: &'static str,
+    started: String,
+    built: String,
+    pid: u32,
+    ip: String,
+    memory: Memory,
+    fds: u64,
+    user_agent: &'a str,
+    version: &'static str,
+    instances: Census,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    rss: u64,
+    heap: u64,
+}
+
+#[derive(Serialize)]
+struct Census {
+    #[serde(flatten)]
+    by_state: BTreeMap<&'static str, usize>,
+    limit: usize,
+}
+
+pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
+    let app = &context.app;
+    let (used, mut reasons) = match sys::resources() {
+        Ok(used) => (used, Vec::new()),
+        Err(_) => (sys::Resources { rss: 0, heap: sys::heap_bytes(), fds: 0, fd_limit: 1 }, vec!["resources_unreadable"]),
+    };
+    reasons.extend(find_reasons(app, &context.live.config.server.data_dir, &used));
+    let health = Health {
+        status: if reasons.is_empty() { "ok" } else { "degraded" },
+        service: "hoody-code",
+        started: rfc3339(app.started),
+        built: rfc3339(built()),
+        pid: std::process::id(),
+        ip: context.peer.local.map_or_else(|| "127.0.0.1".to_owned(), |address| address.ip().to_canonical().to_string()),
+        memory: Memory { rss: used.rss, heap: used.heap },
+        fds: used.fds,
+        user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION"),
+        instances: Census { by_state: app.instances.census(), limit: app.instances.limit() },
+        reasons,
+    };
+    let mut response = json(&health);
+    if health.status != "ok" {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+/// What keeps the service from doing its work, if only for the next one who comes.
+fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources) -> Vec<&'static str> {
+    let mut reasons = Vec::new();
+    if !app.engine.node().is_file() || !app.engine.root().is_dir() {
+        reasons.push("engine_missing");
+    }
+    match sys::free_disk(data_dir) {
+        Ok(free) if free < LEAST_DISK => reasons.push("disk_full"),
+        Ok(_) => {}
+        Err(_) => reasons.push("data_dir_missing"),
+    }
+    if tempfile::Builder::new().prefix(".health").tempfile_in(data_dir).is_err() {
+        reasons.push("data_dir_not_writable");
+    }
+    if used.fds.saturating_mul(10) > used.fd_limit.saturating_mul(9) {
+        reasons.push("descriptors_exhausted");
+    }
+    let census = app.instances.census();
+    let count = |state| census.get(state).copied().unwrap_or(0);
+    // One that fails may be its own fault; all of them are ours.
+    if count("failed") > 0 && count("running") + count("starting") + count("stopping") == 0 {
+        reasons.push("starts_failing");
+    }
+    if app.stopping.is_cancelled() {
+        reasons.push("stopping");
+    }
+    reasons
+}
+
+/// When this program was built (`build.rs`).
+fn built() -> jiff::Timestamp {
+    env!("HOODY_CODE_BUILT").parse().ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).unwrap_or_default()
+}
+
+/// RFC 3339 in UTC with milliseconds.
+fn rfc3339(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}

@@ -1,0 +1,14 @@
+//! `POST …/mint-key`: the server's half of the key that seals the secrets in a browser.
+
+use http::Response;
+
+use super::super::answer::{ApiError, plain};
+use super::super::app::Context;
+use super::open::blocking;
+use crate::proxy::Body;
+
+pub(super) async fn answer(context: &Context) -> Result<Response<Body>, ApiError> {
+    let (store, id) = (context.app.store.clone(), context.instance.clone());
+    let key = blocking(move || store.mint_key(&id)).await??;
+    Ok(plain("application/octet-stream", key.to_vec()))
+}

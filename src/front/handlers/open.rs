@@ -1,0 +1,65 @@
+//! What a request wants to open: parameters checked against the instance's own files, the last opened put in, and remembered.
+
+use super::super::answer::{ApiError, ErrorCode};
+use super::super::app::Context;
+use super::super::query::Parameters;
+use crate::instances::LastOpened;
+use crate::launch::PathKind;
+use crate::model::AbsolutePath;
+
+/// What is to be done with a request for the editor.
+pub(super) enum Opening {
+    /// Show the editor with these parameters.
+    Here(Parameters),
+    /// The browser's URL has to say something else first, because the workbench reads it there.
+    At(Parameters),
+}
+
+/// Decides what `query` opens.
+pub(super) async fn decide(context: &Context, query: &str) -> Result<Opening, ApiError> {
+    let parameters = Parameters::parse(query)?;
+    check(context, &parameters).await?;
+    if parameters.redundant {
+        return Ok(Opening::At(parameters));
+    }
+    let (store, id) = (context.app.store.clone(), context.instance.clone());
+    if parameters.decide() {
+        let opened = parameters.to_remember();
+        let stored = blocking(move || store.set_last_opened(&id, &opened)).await?;
+        // A full disk must not keep the editor from opening.
+        if let Err(e) = stored {
+            tracing::error!(instance = %context.instance, "{e}");
+        }
+        return Ok(Opening::Here(parameters));
+    }
+    let last: LastOpened = blocking(move || store.last_opened(&id)).await?;
+    let Some(reopened) = parameters.clone().reopen(&last) else { return Ok(Opening::Here(parameters)) };
+    // What was opened last may be gone by now: then an empty window, not an error page nobody asked for.
+    match check(context, &reopened).await {
+        Ok(()) => Ok(Opening::At(reopened)),
+        Err(_) => Ok(Opening::Here(parameters)),
+    }
+}
+
+async fn check(context: &Context, parameters: &Parameters) -> Result<(), ApiError> {
+    if let Some(path) = &parameters.workspace
+        && look(context, path).await? != PathKind::File
+    {
+        return Err(ApiError::new(ErrorCode::WorkspaceNotFound, "there is no such workspace file"));
+    }
+    if let Some(path) = &parameters.folder
+        && look(context, path).await? != PathKind::Directory
+    {
+        return Err(ApiError::new(ErrorCode::FolderNotFound, "there is no such folder"));
+    }
+    Ok(())
+}
+
+async fn look(context: &Context, path: &AbsolutePath) -> Result<PathKind, ApiError> {
+    context.app.instances.look(&context.instance, path).await.map_err(ApiError::internal)
+}
+
+/// Runs what blocks on the disk aside.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
+}

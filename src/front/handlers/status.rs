@@ -1,0 +1,39 @@
+//! `GET /api/v1/code/status`: the state of this instance. Starts nothing and counts as no use.
+
+use http::Response;
+use serde::Serialize;
+
+use super::super::answer::json;
+use super::super::app::Context;
+use crate::model::{FailureCause, InstanceId, InstanceState};
+use crate::proxy::Body;
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    instance: &'a InstanceId,
+    #[serde(flatten)]
+    state: InstanceState,
+    generation: u64,
+    /// Requests and websockets that use it at this moment.
+    clients: usize,
+    /// How long nobody has used it, in seconds; null while somebody does.
+    idle_seconds: Option<u64>,
+}
+
+pub(super) fn answer(context: &Context) -> Response<Body> {
+    let (status, clients, idle) = context.app.instances.status(&context.instance);
+    let state = match status.state {
+        // What the launcher says names paths of the server.
+        InstanceState::Failed { cause: FailureCause::Launch { .. } } => {
+            InstanceState::Failed { cause: FailureCause::Launch { message: "the service's log says why".to_owned() } }
+        }
+        state => state,
+    };
+    json(&Answer {
+        instance: &context.instance,
+        state,
+        generation: status.generation,
+        clients,
+        idle_seconds: idle.map(|idle| idle.as_secs()),
+    })
+}

@@ -1,0 +1,122 @@
+//! `GET /`: VS Code itself, started when it is not running.
+
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::super::answer::{self, ApiError};
+use super::super::app::Context;
+use super::super::gate::is_navigation;
+use super::super::pages;
+use super::super::query::Parameters;
+use super::open::{self, Opening};
+use crate::engine::{PageChanges, policy_nonce, rewrite};
+use crate::instances::{Begun, Lease};
+use crate::proxy::{Body, Reply, forward};
+
+/// The most bytes of a workbench page; the real one has about 4 kB.
+const MAX_PAGE: usize = 1 << 20;
+
+pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let parameters = match open::decide(&context, request.uri().query().unwrap_or_default()).await? {
+        Opening::Here(parameters) => parameters,
+        Opening::At(parameters) => return answer::redirect(&format!("./?{}", parameters.to_query())),
+    };
+    if request.method() == Method::HEAD {
+        // Whoever only asks whether there is something here does not need an editor for that.
+        return Ok(answer::plain("text/html; charset=utf-8", Body::Empty));
+    }
+    let config = &context.live.config;
+    let lease = match context.app.instances.begin(&context.instance)? {
+        Begun::Running(lease) => lease,
+        Begun::Starting if config.page.loader && is_navigation(request.headers()) => {
+            return Ok(pages::loader(&config.page));
+        }
+        Begun::Starting => context.app.instances.acquire(&context.instance, config.instances.request_wait).await?,
+    };
+    let page = fetch(&context, lease, &parameters, request).await?;
+    shape(&context, page).await
+}
+
+/// The page as the engine makes it.
+async fn fetch(context: &Context, lease: Lease, parameters: &Parameters, request: Request<Incoming>) -> Result<Response<Incoming>, ApiError> {
+    let (mut parts, _) = request.into_parts();
+    let query = parameters.to_query();
+    parts.uri = format!("/?{query}").parse::<Uri>().map_err(ApiError::internal)?;
+    // The page is rewritten, so it has to come as it is and whole.
+    for name in [header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE, header::UPGRADE, header::CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    if let Some(locale) = &parameters.locale {
+        // The engine reads the display language from this cookie; a cookie of its own name that the browser sent comes first and
+        // would win, so the request carries only ours.
+        set_locale_cookie(&mut parts.headers, locale.as_str());
+    }
+    let upstream = context.app.upstreams.of(&lease);
+    match forward(&upstream, Request::from_parts(parts, Body::Empty), &context.forwarded).await? {
+        Reply::Response(mut response) => {
+            if let Some(locale) = &parameters.locale {
+                // Without a Path the browser keeps it for the page's own, so that the language stays when the parameter is gone.
+                let cookie = format!("{LOCALE_COOKIE}={locale}; SameSite=Lax; Max-Age=31536000");
+                answer::set(response.headers_mut(), header::SET_COOKIE, &cookie);
+            }
+            Ok(response)
+        }
+        Reply::Switched(..) => Err(ApiError::internal("the engine switched protocols on its page")),
+    }
+}
+
+/// The cookie by which the engine is told a display language.
+const LOCALE_COOKIE: &str = "vscode.nls.locale";
+
+fn set_locale_cookie(headers: &mut http::HeaderMap, locale: &str) {
+    let others = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(str::trim)
+        .filter(|pair| !pair.starts_with(LOCALE_COOKIE) && !pair.is_empty());
+    let cookie = std::iter::once(format!("{LOCALE_COOKIE}={locale}")).chain(others.map(str::to_owned)).collect::<Vec<_>>().join("; ");
+    headers.remove(header::COOKIE);
+    answer::set(headers, header::COOKIE, &cookie);
+}
+
+/// The page as we want it.
+async fn shape(context: &Context, response: Response<Incoming>) -> Result<Response<Body>, ApiError> {
+    let (mut parts, body) = response.into_parts();
+    let is_html = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let body = Limited::new(body, MAX_PAGE).collect().await.map_err(ApiError::internal)?.to_bytes();
+    if !parts.status.is_success() || !is_html {
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Ok(Response::from_parts(parts, Body::Full(body)));
+    }
+    let policy = parts.headers.get(header::CONTENT_SECURITY_POLICY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let nonce = policy_nonce(policy).unwrap_or_default().to_owned();
+    let page = &context.live.config.page;
+    let changes = PageChanges {
+        settings: page.settings.clone(),
+        options: page.options.clone(),
+        styles: context.live.custom.styles(),
+        scripts: context.live.custom.scripts(),
+        head: &if page.loader { pages::overlay(page) } else { String::new() },
+    };
+    let body = match rewrite(&body, &nonce, &changes) {
+        Ok(rewritten) => rewritten.into(),
+        // Better an editor with its own defaults than none.
+        Err(e) => {
+            tracing::error!(instance = %context.instance, "the workbench page is passed on as it came: {e}");
+            body
+        }
+    };
+    let headers = &mut parts.headers;
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::ETAG);
+    // The nonce is good for one answer.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::FRAME_ANCESTORS));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    Ok(Response::from_parts(parts, Body::Full(body)))
+}

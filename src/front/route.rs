@@ -1,0 +1,156 @@
+//! What is asked, of which instance. Pure.
+
+use crate::model::{HostName, InstanceHost, InstanceId};
+
+/// A request's meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `/i/ID` without the slash that relative links need.
+    AddSlash(InstanceId),
+    /// Something of an instance.
+    Of(InstanceId, Target),
+    /// `/i/…` with something that is no id.
+    InvalidInstance,
+    /// Nothing we know.
+    NotFound,
+}
+
+/// What is asked of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Workbench,
+    Embed,
+    MintKey,
+    Health,
+    Status,
+    Events,
+    /// A file of the engine's static set: its path there, still percent-encoded.
+    Asset(String),
+    /// A file of our own, below `/_static/`.
+    OwnFile(String),
+    Manifest,
+    Logout,
+    UpdateCheck,
+    Robots,
+    /// Anything that only the running engine can answer.
+    Engine,
+}
+
+impl Target {
+    /// The route's name in records.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Workbench => "workbench",
+            Self::Embed => "embed",
+            Self::MintKey => "mint-key",
+            Self::Health => "health",
+            Self::Status => "status",
+            Self::Events => "events",
+            Self::Asset(_) => "asset",
+            Self::OwnFile(_) => "own-file",
+            Self::Manifest => "manifest",
+            Self::Logout => "logout",
+            Self::UpdateCheck => "update-check",
+            Self::Robots => "robots",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+/// Reads `host` and `path` (as sent, without query). `base` is the engine's own prefix, `/stable-<commit>`.
+pub(super) fn route(host: &HostName, path: &str, base: &str) -> Route {
+    let (id, rest) = match (host.instance(), path.strip_prefix("/i/")) {
+        (InstanceHost::Instance(id), _) => (id, path),
+        (InstanceHost::Other, Some(named)) => {
+            let (id, rest) = named.find('/').map_or((named, ""), |at| named.split_at(at));
+            match (id.parse::<InstanceId>(), rest) {
+                (Err(_), _) => return Route::InvalidInstance,
+                (Ok(id), "") => return Route::AddSlash(id),
+                (Ok(id), rest) => (id, rest),
+            }
+        }
+        (InstanceHost::Other, None) => (InstanceId::default_instance(), path),
+    };
+    target(rest, base).map_or(Route::NotFound, |target| Route::Of(id, target))
+}
+
+fn target(path: &str, base: &str) -> Option<Target> {
+    if let Some(rest) = path.strip_prefix(base) {
+        return match rest.strip_prefix("/static/") {
+            Some(asset) => Some(Target::Asset(asset.to_owned())),
+            None if rest.is_empty() || rest.starts_with('/') => Some(Target::Engine),
+            None => None,
+        };
+    }
+    if let Some(name) = path.strip_prefix("/_static/") {
+        return Some(Target::OwnFile(name.to_owned()));
+    }
+    match path {
+        "/" => Some(Target::Workbench),
+        "/api/v1/code" => Some(Target::Embed),
+        "/mint-key" | "/api/v1/code/mint-key" => Some(Target::MintKey),
+        "/api/v1/code/health" => Some(Target::Health),
+        "/api/v1/code/status" => Some(Target::Status),
+        "/api/v1/code/events" => Some(Target::Events),
+        "/manifest.json" => Some(Target::Manifest),
+        "/logout" | "/login" => Some(Target::Logout),
+        "/update/check" => Some(Target::UpdateCheck),
+        "/robots.txt" => Some(Target::Robots),
+        "/favicon.ico" => Some(Target::OwnFile("src/browser/media/favicon.ico".to_owned())),
+        "/vscode-remote-resource" | "/callback" => Some(Target::Engine),
+        _ if path.starts_with("/web-extension-resource/") => Some(Target::Engine),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "/stable-abc";
+
+    fn at(host: &str, path: &str) -> Route {
+        route(&host.parse().unwrap(), path, BASE)
+    }
+
+    fn of(id: &str, target: Target) -> Route {
+        Route::Of(id.parse().unwrap(), target)
+    }
+
+    #[test]
+    fn instances_by_host_by_path_or_default() {
+        assert_eq!(at("acme-web-code-1.srv7.example.com", "/"), of("acme-web-code-1", Target::Workbench));
+        assert_eq!(at("127.0.0.1:8080", "/i/alice/"), of("alice", Target::Workbench));
+        assert_eq!(at("127.0.0.1:8080", "/"), of("default", Target::Workbench));
+        assert_eq!(at("127.0.0.1", "/i/alice"), Route::AddSlash("alice".parse().unwrap()));
+        assert_eq!(at("127.0.0.1", "/i/alice/mint-key"), of("alice", Target::MintKey));
+    }
+
+    #[test]
+    fn one_tenants_origin_never_reaches_another() {
+        assert_eq!(at("acme-web-code-1.localhost", "/i/alice/"), Route::NotFound);
+        assert_eq!(at("acme-web-code-1.localhost", "/i/acme-web-code-1/"), Route::NotFound);
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for path in ["/i/", "/i//", "/i/Alice/", "/i/../", "/i/%61/", "/i/-a/", "/i/a.b/", "/i/a%2f..%2fb/"] {
+            assert_eq!(at("127.0.0.1", path), Route::InvalidInstance, "{path}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        let target = |path| match at("localhost", path) {
+            Route::Of(_, target) => Some(target),
+            _ => None,
+        };
+        assert_eq!(target("/stable-abc/static/out/a.js"), Some(Target::Asset("out/a.js".into())));
+        assert_eq!(target("/stable-abc"), Some(Target::Engine));
+        assert_eq!(target("/stable-abc/vscode-remote-resource"), Some(Target::Engine));
+        for path in ["/stable-abcd/static/a", "/stable-abcd", "/stable-other/static/a", "/static/a", "/api/v1/code/", "/version", "", "/index.html", "//", "/delay-shutdown"] {
+            assert_eq!(target(path), None, "{path}");
+        }
+    }
+}

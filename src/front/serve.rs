@@ -1,0 +1,224 @@
+//! The daemon's run: from listeners and a reason to stop, to the last connection drained.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
+
+use super::app::{App, Peer};
+use super::connection;
+use super::error::ServeError;
+use crate::assets::Assets;
+use crate::config::{Config, ConfigError};
+use crate::engine::{self, Engine, ServerOptions};
+use crate::instances::{Instances, Settings, StateStore};
+use crate::launch::{ProcessLauncher, ProcessOptions};
+use crate::sys::{self, DirLock, Listener};
+
+/// How long answers that are under way may take once the drain has run out.
+const LAST_CALL: Duration = Duration::from_secs(2);
+
+/// The daemon's parts, ready to serve.
+pub struct Service {
+    app: Arc<App>,
+    _owner: DirLock,
+}
+
+impl Service {
+    /// Opens the data directory, the engine and the launcher that `config` asks for.
+    ///
+    /// # Errors
+    /// When one of them cannot be had; nothing is left behind.
+    pub async fn new(config: Config) -> Result<Self, ServeError> {
+        let data_dir = config.server.data_dir.clone();
+        let unusable = |source| ServeError::DataDir { path: data_dir.clone(), source };
+        let engine = engine::locate(config.engine.as_deref())?;
+        let assets = Assets::open(&engine)?;
+        sys::create_private_dir(&data_dir).map_err(unusable)?;
+        let owner = DirLock::try_take(&data_dir).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => ServeError::Owned(data_dir.clone()),
+            _ => unusable(source),
+        })?;
+        let store = StateStore::open(data_dir.join("state"))?;
+        let launcher = ProcessLauncher::new(ProcessOptions {
+            engine: engine.clone(),
+            instances_dir: data_dir.join("instances"),
+            server: server_options(&config),
+        })
+        .await?;
+        let instances = Instances::new(Arc::new(launcher), settings(&config));
+        Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, config)), _owner: owner })
+    }
+
+    /// The engine that is served.
+    pub fn engine(&self) -> &Engine {
+        &self.app.engine
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        max_running: config.instances.max_running,
+        max_starting: config.instances.max_starting,
+        start_timeout: config.instances.start_timeout,
+    }
+}
+
+fn server_options(config: &Config) -> ServerOptions {
+    ServerOptions {
+        auth: false,
+        app_name: config.page.name.clone(),
+        reconnection_grace: config.instances.keep_terminals,
+        ..ServerOptions::default()
+    }
+}
+
+/// Serves `listeners` until `stop` resolves, then drains. Each message on `reloads` makes `read` be called for a new configuration.
+///
+/// # Errors
+/// When a listener breaks for good.
+pub async fn serve(
+    service: Service,
+    listeners: Vec<Listener>,
+    mut reloads: mpsc::Receiver<()>,
+    read: impl Fn() -> Result<Config, ConfigError>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let app = Arc::clone(&service.app);
+    let limits = app.live().config.limits.clone();
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    let (broken, mut breakage) = mpsc::channel(1);
+    let mut heartbeat = watchdog();
+    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    tokio::pin!(stop);
+    let result = loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break Ok(()),
+            Some(error) = breakage.recv() => break Err(error),
+            Some(()) = reloads.recv() => {
+                reload(&app, &read);
+                continue;
+            }
+            // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
+            _ = heartbeat.tick() => {
+                notify(&[NotifyState::Watchdog]);
+                continue;
+            }
+            accepted = accept(&listeners, &slots) => accepted,
+        };
+        match accepted {
+            Ok((stream, client, local, permit)) => {
+                let peer = Peer { client, local };
+                let serving = connection::serve(Arc::clone(&app), stream, peer, limits.clone(), permit);
+                connections.spawn(serving);
+            }
+            Err(e) if passes(&e) => {
+                tracing::warn!("cannot accept a connection: {e}");
+                // Out of descriptors, most likely: give those that are in use the time to end.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(source) => {
+                let _ = broken.try_send(ServeError::System { what: "accept connections", source });
+            }
+        }
+    };
+    drop(listeners);
+    drain(&app, &connections).await;
+    result
+}
+
+/// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
+async fn accept(
+    listeners: &[Listener],
+    slots: &Arc<Semaphore>,
+) -> io::Result<(sys::Stream, Option<std::net::SocketAddr>, Option<std::net::SocketAddr>, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let accepting = listeners.iter().map(|listener| Box::pin(listener.accept()));
+    let ((stream, client), ..) = match futures_util::future::select_all(accepting).await {
+        (Ok(accepted), ..) => (accepted,),
+        (Err(e), ..) => return Err(e),
+    };
+    let local = stream.local_address();
+    Ok((stream, client, local, permit))
+}
+
+/// Whether accept(2) may work again by itself.
+fn passes(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// Ends in order: no new connections, answers under way finish, websockets get their time, then instances end.
+async fn drain(app: &App, connections: &TaskTracker) {
+    let limit = app.live().config.server.drain;
+    app.stopping.cancel();
+    app.tunnels.close();
+    connections.close();
+    let status = format!("draining {} connections and {} websockets", connections.len(), app.tunnels.len());
+    notify(&[NotifyState::Stopping, NotifyState::Status(&status)]);
+    tracing::info!(connections = connections.len(), tunnels = app.tunnels.len(), "{status}");
+    let ended = tokio::time::timeout(limit, async {
+        tokio::join!(connections.wait(), app.tunnels.wait());
+    });
+    if ended.await.is_err() {
+        tracing::info!(connections = connections.len(), tunnels = app.tunnels.len(), "cutting what is still open");
+    }
+    app.cut.cancel();
+    app.tunnels.wait().await;
+    let _ = tokio::time::timeout(LAST_CALL, connections.wait()).await;
+    app.instances.shut_down().await;
+}
+
+fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
+    notify(&[NotifyState::Reloading]);
+    match read() {
+        Ok(config) => {
+            let old = app.live();
+            for name in needs_restart(&old.config, &config) {
+                tracing::warn!("{name} changed: takes effect at the next start");
+            }
+            app.instances.configure(settings(&config));
+            app.reload(config);
+            tracing::info!("configuration reloaded");
+        }
+        Err(e) => tracing::error!("configuration not reloaded, the old one stays: {e}"),
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    let mut compare = |name, changed: bool| {
+        if changed {
+            names.push(name);
+        }
+    };
+    compare("[server] listen", old.server.listen != new.server.listen);
+    compare("[server] data_dir", old.server.data_dir != new.server.data_dir);
+    compare("[engine] path", old.engine != new.engine);
+    compare("[instances] max_starting", old.instances.max_starting != new.instances.max_starting);
+    compare("[instances] keep_terminals", old.instances.keep_terminals != new.instances.keep_terminals);
+    compare("[limits]", old.limits != new.limits);
+    compare("[log] level and format", (&old.log.level, old.log.format) != (&new.log.level, new.log.format));
+    names
+}
+
+/// Ticks twice per watchdog period, or practically never when systemd asks for none.
+fn watchdog() -> tokio::time::Interval {
+    let period = sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |period| period / 2);
+    let mut ticks = interval(period.max(Duration::from_millis(10)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell; with it, a lost message shows as a start that times out.
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::warn!("cannot tell systemd: {e}");
+    }
+}

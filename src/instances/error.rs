@@ -1,0 +1,46 @@
+//! Why there is no lease, or no stored state.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::FailureCause;
+
+/// Why an instance cannot be used now.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcquireError {
+    /// As many instances as allowed run already.
+    #[error("{limit} instances run already")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// It is still starting; ask again.
+    #[error("the instance is starting")]
+    Starting {
+        /// How long the request has waited.
+        waited: Duration,
+    },
+    /// Its start failed.
+    #[error("the instance {cause}")]
+    Failed {
+        /// What happened.
+        cause: FailureCause,
+        /// The last lines of its engine's output, for its owner only.
+        log: Vec<String>,
+    },
+    /// The daemon is going down.
+    #[error("the service is shutting down")]
+    ShuttingDown,
+}
+
+/// State of an instance that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}: {source}")]
+pub struct StoreError {
+    /// What was tried.
+    pub action: &'static str,
+    /// On which file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: std::io::Error,
+}

@@ -1,0 +1,57 @@
+//! The right to use a running instance.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::machine::Event;
+use super::registry::Instance;
+use crate::launch::Connector;
+use crate::model::InstanceId;
+use crate::sys::Stream;
+
+/// While it is held the instance counts as used; the last one dropped starts the idle clock.
+pub struct Lease {
+    instance: Arc<Instance>,
+    generation: u64,
+    connector: Arc<dyn Connector>,
+}
+
+impl Lease {
+    pub(super) fn new(instance: Arc<Instance>, generation: u64, connector: Arc<dyn Connector>) -> Self {
+        Self { instance, generation, connector }
+    }
+
+    /// Which instance.
+    pub fn id(&self) -> &InstanceId {
+        &self.instance.id
+    }
+
+    /// Which run of it: connections of an earlier run are of no use for a later one.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// A way to connect to its engine, good without the lease for as long as this run lasts.
+    pub fn connect_engine(&self) -> impl Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync + use<> {
+        let connector = Arc::clone(&self.connector);
+        move || {
+            let connector = Arc::clone(&connector);
+            Box::pin(async move { connector.engine().await })
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.instance.tell(Event::LeaseDropped);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("id", &self.instance.id).field("generation", &self.generation).finish_non_exhaustive()
+    }
+}

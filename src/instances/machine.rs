@@ -1,0 +1,216 @@
+//! The life of one instance as a pure state machine: events in, at most one action out, time as a parameter.
+
+use std::time::{Duration, Instant};
+
+use crate::model::{FailureCause, InstanceState, Stage};
+
+/// How long a failed start is remembered before the next request tries again: a page that polls must not become a start loop.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    state: State,
+    /// Counts starts, so that news of an earlier run cannot be taken for news of this one.
+    generation: u64,
+    leases: usize,
+    /// Since when nobody holds a lease.
+    idle_since: Instant,
+}
+
+#[derive(Debug)]
+enum State {
+    Stopped,
+    Starting(Stage),
+    Running,
+    /// `again`: somebody asked for it meanwhile.
+    Stopping {
+        again: bool,
+    },
+    Failed {
+        cause: FailureCause,
+        at: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A request wants it to run.
+    Wanted,
+    /// The start has reached this stage.
+    Reached(Stage),
+    /// Its engine answers.
+    Ready,
+    /// The start has failed, and nothing of it runs.
+    StartFailed(FailureCause),
+    /// Its engine has ended, and nothing of it runs.
+    Exited(String),
+    /// Somebody wants it stopped.
+    StopWanted,
+    LeaseTaken,
+    LeaseDropped,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Start { generation: u64 },
+    Stop,
+}
+
+impl Machine {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { state: State::Stopped, generation: 0, leases: 0, idle_since: now }
+    }
+
+    /// Whether `Wanted` would start it now: then it needs a place among the running ones first.
+    pub(super) fn would_start(&self, now: Instant) -> bool {
+        match &self.state {
+            State::Stopped => true,
+            State::Failed { at, cause } => retries_at_once(cause) || now.duration_since(*at) >= RETRY_PAUSE,
+            State::Starting(_) | State::Running | State::Stopping { .. } => false,
+        }
+    }
+
+    pub(super) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
+        let would_start = self.would_start(now);
+        match (&mut self.state, event) {
+            (State::Stopped | State::Failed { .. }, Event::Wanted) if would_start => return Some(self.start()),
+            (State::Stopping { again }, Event::Wanted) => *again = true,
+            (State::Starting(at), Event::Reached(stage)) => *at = stage,
+            (State::Starting(_), Event::Ready) => self.state = State::Running,
+            (State::Starting(_), Event::StartFailed(cause)) => self.state = State::Failed { cause, at: now },
+            (State::Starting(_) | State::Running, Event::StopWanted) => {
+                self.state = State::Stopping { again: false };
+                return Some(Action::Stop);
+            }
+            (State::Failed { .. }, Event::StopWanted) => self.state = State::Stopped,
+            (State::Running, Event::Exited(status)) => {
+                self.state = State::Failed { cause: FailureCause::Crashed { status }, at: now };
+            }
+            (State::Stopping { again }, Event::Exited(_) | Event::StartFailed(_)) => {
+                let again = *again;
+                self.state = State::Stopped;
+                if again {
+                    return Some(self.start());
+                }
+            }
+            (_, Event::LeaseTaken) => self.leases += 1,
+            (_, Event::LeaseDropped) => {
+                self.leases = self.leases.saturating_sub(1);
+                if self.leases == 0 {
+                    self.idle_since = now;
+                }
+            }
+            // Everything else is late news, or a wish that is granted already.
+            _ => {}
+        }
+        None
+    }
+
+    fn start(&mut self) -> Action {
+        self.generation += 1;
+        self.state = State::Starting(Stage::Queued);
+        Action::Start { generation: self.generation }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn leases(&self) -> usize {
+        self.leases
+    }
+
+    /// How long nobody has held a lease; none while somebody does.
+    pub(super) fn idle_for(&self, now: Instant) -> Option<Duration> {
+        (self.leases == 0).then(|| now.duration_since(self.idle_since))
+    }
+
+    pub(super) fn state(&self) -> InstanceState {
+        match &self.state {
+            State::Stopped => InstanceState::Stopped,
+            State::Starting(stage) => InstanceState::Starting { stage: *stage },
+            State::Running => InstanceState::Running,
+            State::Stopping { .. } => InstanceState::Stopping,
+            State::Failed { cause, .. } => InstanceState::Failed { cause: cause.clone() },
+        }
+    }
+}
+
+/// A crash in mid-run is mended by the very next request; a start that failed will likely fail the same way again.
+fn retries_at_once(cause: &FailureCause) -> bool {
+    matches!(cause, FailureCause::Crashed { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> (Machine, Instant) {
+        let now = Instant::now();
+        (Machine::new(now), now)
+    }
+
+    fn started() -> (Machine, Instant) {
+        let (mut machine, now) = fresh();
+        assert_eq!(machine.on(Event::Wanted, now), Some(Action::Start { generation: 1 }));
+        (machine, now)
+    }
+
+    #[test]
+    fn many_want_one_start() {
+        let (mut machine, now) = started();
+        for _ in 0..100 {
+            assert_eq!(machine.on(Event::Wanted, now), None);
+        }
+        machine.on(Event::Reached(Stage::Connecting), now);
+        assert_eq!(machine.state(), InstanceState::Starting { stage: Stage::Connecting });
+        machine.on(Event::Ready, now);
+        assert_eq!(machine.on(Event::Wanted, now), None);
+        assert_eq!(machine.state(), InstanceState::Running);
+    }
+
+    #[test]
+    fn a_failed_start_pauses_a_crash_does_not() {
+        let (mut machine, now) = started();
+        machine.on(Event::StartFailed(FailureCause::Timeout { seconds: 1 }), now);
+        assert_eq!(machine.on(Event::Wanted, now), None);
+        assert_eq!(machine.on(Event::Wanted, now + RETRY_PAUSE), Some(Action::Start { generation: 2 }));
+        machine.on(Event::Ready, now);
+        machine.on(Event::Exited("signal: 9".into()), now);
+        assert!(matches!(machine.state(), InstanceState::Failed { cause: FailureCause::Crashed { .. } }));
+        assert_eq!(machine.on(Event::Wanted, now), Some(Action::Start { generation: 3 }));
+    }
+
+    #[test]
+    fn wanted_while_stopping_starts_again_afterwards() {
+        let (mut machine, now) = started();
+        machine.on(Event::Ready, now);
+        assert_eq!(machine.on(Event::StopWanted, now), Some(Action::Stop));
+        assert_eq!(machine.on(Event::StopWanted, now), None);
+        assert_eq!(machine.on(Event::Wanted, now), None);
+        assert_eq!(machine.on(Event::Exited("0".into()), now), Some(Action::Start { generation: 2 }));
+    }
+
+    #[test]
+    fn stopped_while_starting_is_stopped_not_failed() {
+        let (mut machine, now) = started();
+        assert_eq!(machine.on(Event::StopWanted, now), Some(Action::Stop));
+        machine.on(Event::Ready, now);
+        assert_eq!(machine.state(), InstanceState::Stopping, "ready came too late");
+        machine.on(Event::Exited("signal: 15".into()), now);
+        assert_eq!(machine.state(), InstanceState::Stopped);
+    }
+
+    #[test]
+    fn the_last_lease_starts_the_idle_clock() {
+        let (mut machine, now) = started();
+        machine.on(Event::Ready, now);
+        machine.on(Event::LeaseTaken, now);
+        machine.on(Event::LeaseTaken, now);
+        machine.on(Event::LeaseDropped, now + Duration::from_secs(5));
+        assert_eq!(machine.idle_for(now + Duration::from_secs(9)), None);
+        machine.on(Event::LeaseDropped, now + Duration::from_secs(10));
+        assert_eq!(machine.idle_for(now + Duration::from_secs(12)), Some(Duration::from_secs(2)));
+        assert_eq!(machine.leases(), 0);
+    }
+}

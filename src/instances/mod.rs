@@ -1,0 +1,13 @@
+//! The instances: which there are, what state they are in, who uses them, and what is remembered of each.
+
+mod error;
+mod lease;
+mod machine;
+mod registry;
+mod starter;
+mod store;
+
+pub use error::{AcquireError, StoreError};
+pub use lease::Lease;
+pub use registry::{Begun, Instances, Settings, Status};
+pub use store::{LastOpened, StateStore};

@@ -1,0 +1,303 @@
+//! All instances, and the way to a lease on one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::error::AcquireError;
+use super::lease::Lease;
+use super::machine::{Action, Event, Machine};
+use super::starter;
+use crate::launch::{Connector, Launcher, PathKind};
+use crate::model::{AbsolutePath, InstanceId, InstanceState};
+
+/// What the registry needs to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The most instances that run or start at the same time.
+    pub max_running: usize,
+    /// The most starts in flight. Read once, at the start of the daemon.
+    pub max_starting: usize,
+    /// The time an engine has to answer after it was launched.
+    pub start_timeout: Duration,
+}
+
+/// All instances. Cheap to clone.
+#[derive(Clone)]
+pub struct Instances(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) launcher: Arc<dyn Launcher>,
+    pub(super) settings: RwLock<Settings>,
+    table: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    /// How many hold a place among the running ones.
+    pub(super) active: AtomicUsize,
+    pub(super) starting: Semaphore,
+    pub(super) tasks: TaskTracker,
+    closing: AtomicBool,
+}
+
+/// One instance: its machine, and a channel on which everybody can follow it.
+pub(super) struct Instance {
+    pub(super) id: InstanceId,
+    cell: Mutex<Cell>,
+    status: watch::Sender<Status>,
+}
+
+struct Cell {
+    machine: Machine,
+    connector: Option<Arc<dyn Connector>>,
+}
+
+/// What can be said of an instance at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Its state.
+    #[serde(flatten)]
+    pub state: InstanceState,
+    /// Which start this is, counted from 1; 0 before the first.
+    pub generation: u64,
+    /// The last lines of the engine that failed. Never serialized: it is for the owner, who gets it another way.
+    #[serde(skip)]
+    pub log: Vec<String>,
+}
+
+/// What [`Instances::begin`] found or did.
+#[derive(Debug)]
+pub enum Begun {
+    /// It runs.
+    Running(Lease),
+    /// A start is under way, perhaps begun just now.
+    Starting,
+}
+
+impl Instances {
+    /// An empty registry over `launcher`.
+    pub fn new(launcher: Arc<dyn Launcher>, settings: Settings) -> Self {
+        let starting = Semaphore::new(settings.max_starting);
+        Self(Arc::new(Shared {
+            launcher,
+            settings: RwLock::new(settings),
+            table: Mutex::default(),
+            active: AtomicUsize::new(0),
+            starting,
+            tasks: TaskTracker::new(),
+            closing: AtomicBool::new(false),
+        }))
+    }
+
+    /// Uses other settings from now on. Instances that run already go on.
+    pub fn configure(&self, settings: Settings) {
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// A lease, if the instance runs; otherwise makes sure that a start is under way. Never waits.
+    ///
+    /// # Errors
+    /// When there is no room, when the last start failed a moment ago, or when we are going down.
+    pub fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
+        let instance = self.instance(id);
+        self.want(&instance)?;
+        match instance.lease() {
+            Some(lease) => Ok(Begun::Running(lease)),
+            None => match instance.status() {
+                Status { state: InstanceState::Failed { cause }, log, .. } => Err(AcquireError::Failed { cause, log }),
+                _ => Ok(Begun::Starting),
+            },
+        }
+    }
+
+    /// A lease, as soon as the instance runs. The start goes on when the caller does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Self::begin`]; also when it is not running after `patience`.
+    pub async fn acquire(&self, id: &InstanceId, patience: Duration) -> Result<Lease, AcquireError> {
+        let mut follow = match self.begin(id)? {
+            Begun::Running(lease) => return Ok(lease),
+            Begun::Starting => self.follow(id),
+        };
+        let instance = self.instance(id);
+        let waiting = async {
+            loop {
+                let status = follow.borrow_and_update().clone();
+                match status.state {
+                    InstanceState::Running => {
+                        if let Some(lease) = instance.lease() {
+                            return Ok(lease);
+                        }
+                    }
+                    InstanceState::Failed { cause } => return Err(AcquireError::Failed { cause, log: status.log }),
+                    // Somebody stopped it while we waited: that was meant.
+                    InstanceState::Stopped => return Err(AcquireError::Starting { waited: Duration::ZERO }),
+                    InstanceState::Starting { .. } | InstanceState::Stopping => {}
+                }
+                if follow.changed().await.is_err() {
+                    return Err(AcquireError::ShuttingDown);
+                }
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.unwrap_or(Err(AcquireError::Starting { waited: patience }))
+    }
+
+    /// A lease if the instance runs now; starts nothing.
+    pub fn running(&self, id: &InstanceId) -> Option<Lease> {
+        self.known(id)?.lease()
+    }
+
+    /// Follows an instance's status without using it: no lease, no start.
+    pub fn follow(&self, id: &InstanceId) -> watch::Receiver<Status> {
+        self.instance(id).status.subscribe()
+    }
+
+    /// Its status now, the number of leases on it, and how long it has had none.
+    pub fn status(&self, id: &InstanceId) -> (Status, usize, Option<Duration>) {
+        let Some(instance) = self.known(id) else { return (Status::initial(), 0, None) };
+        let cell = instance.cell();
+        (instance.status(), cell.machine.leases(), cell.machine.idle_for(Instant::now()))
+    }
+
+    /// How many instances are in each state, by the state's name.
+    pub fn census(&self) -> std::collections::BTreeMap<&'static str, usize> {
+        let mut census: std::collections::BTreeMap<_, _> =
+            ["stopped", "starting", "running", "stopping", "failed"].into_iter().map(|name| (name, 0)).collect();
+        for instance in self.table().values() {
+            *census.entry(instance.status.borrow().state.name()).or_default() += 1;
+        }
+        census
+    }
+
+    /// The most instances that may run at the same time.
+    pub fn limit(&self) -> usize {
+        self.0.settings.read().unwrap_or_else(PoisonError::into_inner).max_running
+    }
+
+    /// What is at `path` as the instance sees it.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    pub async fn look(&self, id: &InstanceId, path: &AbsolutePath) -> std::io::Result<PathKind> {
+        self.0.launcher.look(id, path).await
+    }
+
+    /// Stops an instance; comes back when nothing of it runs.
+    pub async fn stop(&self, id: &InstanceId) {
+        let Some(instance) = self.known(id) else { return };
+        let mut follow = instance.status.subscribe();
+        instance.tell(Event::StopWanted);
+        self.0.stop_if_stopping(&instance).await;
+        let ended = |s: &Status| matches!(s.state, InstanceState::Stopped | InstanceState::Failed { .. });
+        let _ = follow.wait_for(ended).await;
+    }
+
+    /// Stops everything and takes no more requests. Comes back when all of it has ended.
+    pub async fn shut_down(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+        let all: Vec<InstanceId> = self.table().keys().cloned().collect();
+        futures_util::future::join_all(all.iter().map(|id| self.stop(id))).await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        self.table().get(id).cloned()
+    }
+
+    fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+        let mut table = self.table();
+        Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(Instance::new(id.clone()))))
+    }
+
+    fn want(&self, instance: &Arc<Instance>) -> Result<(), AcquireError> {
+        if self.0.closing.load(Ordering::SeqCst) {
+            return Err(AcquireError::ShuttingDown);
+        }
+        let now = Instant::now();
+        let mut cell = instance.cell();
+        if cell.machine.would_start(now) {
+            let limit = self.limit();
+            let room = |active: usize| (active < limit).then_some(active + 1);
+            if self.0.active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_err() {
+                return Err(AcquireError::TooMany { limit });
+            }
+        }
+        if let Some(Action::Start { generation }) = cell.machine.on(Event::Wanted, now) {
+            instance.publish(&cell, Vec::new());
+            self.0.tasks.spawn(starter::run(Arc::clone(&self.0), Arc::clone(instance), generation));
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Carries out a stop that the machine has agreed to.
+    pub(super) async fn stop_if_stopping(&self, instance: &Instance) {
+        if instance.status().state == InstanceState::Stopping
+            && let Err(e) = self.launcher.stop(&instance.id).await
+        {
+            tracing::error!(instance = %instance.id, "{e}");
+        }
+    }
+}
+
+impl Instance {
+    fn new(id: InstanceId) -> Self {
+        let cell = Mutex::new(Cell { machine: Machine::new(Instant::now()), connector: None });
+        Self { id, cell, status: watch::Sender::new(Status::initial()) }
+    }
+
+    fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    fn publish(&self, cell: &Cell, log: Vec<String>) {
+        let status = Status { state: cell.machine.state(), generation: cell.machine.generation(), log };
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// Gives `event` to the machine and publishes what came of it.
+    pub(super) fn tell(&self, event: Event) -> Option<Action> {
+        self.tell_with(event, None, Vec::new())
+    }
+
+    /// As [`Self::tell`], with the connector of an engine that became ready, or the log of one that failed.
+    pub(super) fn tell_with(&self, event: Event, connector: Option<Arc<dyn Connector>>, log: Vec<String>) -> Option<Action> {
+        let mut cell = self.cell();
+        let lease_news = matches!(event, Event::LeaseTaken | Event::LeaseDropped);
+        let action = cell.machine.on(event, Instant::now());
+        if !lease_news {
+            cell.connector = if cell.machine.state() == InstanceState::Running { connector } else { None };
+            self.publish(&cell, log);
+        }
+        action
+    }
+
+    fn lease(self: &Arc<Self>) -> Option<Lease> {
+        let mut cell = self.cell();
+        let connector = cell.connector.clone()?;
+        cell.machine.on(Event::LeaseTaken, Instant::now());
+        Some(Lease::new(Arc::clone(self), cell.machine.generation(), connector))
+    }
+}
+
+impl Status {
+    fn initial() -> Self {
+        Self { state: InstanceState::Stopped, generation: 0, log: Vec::new() }
+    }
+}

@@ -1,0 +1,83 @@
+//! One start and the run that follows, in a task of its own: a closed tab cancels nothing.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+
+use super::machine::{Action, Event};
+use super::registry::{Instance, Shared};
+use crate::launch::{Connector, Exit, Launched};
+use crate::model::{FailureCause, Stage};
+
+/// The time between two tries to connect to an engine that is starting.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Starts `instance`, stays with it until it has ended, and again if somebody asked for it while it was being stopped.
+pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut generation: u64) {
+    loop {
+        let again = run_once(&shared, &instance, generation).await;
+        match again {
+            // It keeps its place among the running ones.
+            Some(Action::Start { generation: next }) => generation = next,
+            Some(Action::Stop) | None => break,
+        }
+    }
+    shared.active.fetch_sub(1, Ordering::SeqCst);
+}
+
+async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Option<Action> {
+    let began = Instant::now();
+    let mut launched = match start(shared, instance).await {
+        Ok(launched) => launched,
+        Err((cause, log)) => {
+            tracing::warn!(instance = %instance.id, generation, "instance {cause}");
+            return instance.tell_with(Event::StartFailed(cause), None, log);
+        }
+    };
+    instance.tell_with(Event::Ready, Some(Arc::clone(&launched.connector)), Vec::new());
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(instance = %instance.id, generation, elapsed_ms, "instance running");
+    let Exit { status, log } = (&mut launched.exit).await;
+    tracing::info!(instance = %instance.id, generation, "instance ended: {status}");
+    instance.tell_with(Event::Exited(status), None, log)
+}
+
+/// From queued to answering. On failure nothing of the instance runs.
+async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (FailureCause, Vec<String>)> {
+    let launch_failed = |message: String| (FailureCause::Launch { message }, Vec::new());
+    let permit = shared.starting.acquire().await.map_err(|e| launch_failed(e.to_string()))?;
+    instance.tell(Event::Reached(Stage::Launching));
+    let mut launched = shared.launcher.launch(&instance.id).await.map_err(|e| launch_failed(e.to_string()))?;
+    instance.tell(Event::Reached(Stage::Connecting));
+    // A stop that was wanted before there was anything to stop.
+    shared.stop_if_stopping(instance).await;
+    let limit = shared.settings.read().unwrap_or_else(PoisonError::into_inner).start_timeout;
+    let answer = tokio::time::timeout(limit, answers(&launched.connector, &mut launched.exit)).await;
+    drop(permit);
+    match answer {
+        Ok(Ok(())) => Ok(launched),
+        Ok(Err(exit)) => Err((FailureCause::DiedEarly { status: exit.status }, exit.log)),
+        Err(_) => {
+            if let Err(e) = shared.launcher.stop(&instance.id).await {
+                tracing::error!(instance = %instance.id, "{e}");
+            }
+            let exit = launched.exit.await;
+            Err((FailureCause::Timeout { seconds: limit.as_secs() }, exit.log))
+        }
+    }
+}
+
+/// Waits until the engine takes connections, or has ended.
+async fn answers(connector: &Arc<dyn Connector>, exit: &mut BoxFuture<'static, Exit>) -> Result<(), Exit> {
+    let connecting = async {
+        while connector.engine().await.is_err() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::select! {
+        () = connecting => Ok(()),
+        exit = exit => Err(exit),
+    }
+}

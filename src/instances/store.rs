@@ -1,0 +1,193 @@
+//! What is remembered of each instance on the daemon's side: what was opened last, and the key half of its secret store.
+//!
+//! This lives beside, not inside, the instance's own directory: a tenant cannot make the daemon read or write what it likes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use crate::model::InstanceId;
+use crate::sys;
+
+/// Size of the mint key, in bytes: what the workbench's secret storage insists on.
+const KEY_BYTES: usize = 32;
+
+/// The most bytes read of any file here.
+const MAX_FILE: u64 = 64 << 10;
+
+/// What an instance opened last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastOpened {
+    /// A folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// A `.code-workspace` file; wins over the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+}
+
+/// The stored state of all instances. Its calls block on the disk.
+#[derive(Clone, Debug)]
+pub struct StateStore {
+    dir: PathBuf,
+}
+
+impl StateStore {
+    /// A store in `dir`, made when missing.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(dir: PathBuf) -> Result<Self, StoreError> {
+        sys::create_private_dir(&dir).map_err(failed("make", &dir))?;
+        Ok(Self { dir })
+    }
+
+    /// What `id` opened last. A broken record counts as none, so that the editor opens.
+    pub fn last_opened(&self, id: &InstanceId) -> LastOpened {
+        let path = self.file(id, "last-opened.json");
+        match read(&path) {
+            Ok(content) => serde_json::from_slice(&content).unwrap_or_else(|e| {
+                tracing::warn!(instance = %id, "{} is broken and ignored: {e}", path.display());
+                LastOpened::default()
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => LastOpened::default(),
+            Err(e) => {
+                tracing::warn!(instance = %id, "cannot read {}: {e}", path.display());
+                LastOpened::default()
+            }
+        }
+    }
+
+    /// Remembers what `id` opened.
+    ///
+    /// # Errors
+    /// When the disk is full or refuses; the old record stays.
+    pub fn set_last_opened(&self, id: &InstanceId, opened: &LastOpened) -> Result<(), StoreError> {
+        if self.last_opened(id) == *opened {
+            return Ok(());
+        }
+        let path = self.prepared(id, "last-opened.json")?;
+        let content = serde_json::to_vec(opened).map_err(|e| failed("encode", &path)(e.into()))?;
+        sys::write_atomic(&path, &content).map_err(failed("write", &path))
+    }
+
+    /// The server's half of the key that seals the secrets in a browser: 32 random bytes, made on first use and the same ever
+    /// after, because the workbench throws away what it cannot unseal.
+    ///
+    /// # Errors
+    /// When it cannot be stored: a key that is gone tomorrow would be worse than none.
+    pub fn mint_key(&self, id: &InstanceId) -> Result<[u8; KEY_BYTES], StoreError> {
+        let path = self.prepared(id, "mint-key")?;
+        for _ in 0..2 {
+            match read(&path) {
+                Ok(content) => match <[u8; KEY_BYTES]>::try_from(content.as_slice()) {
+                    Ok(key) => return Ok(key),
+                    Err(_) => {
+                        let aside = path.with_extension("broken");
+                        tracing::error!(instance = %id, "{} is broken, moved to {}", path.display(), aside.display());
+                        fs::rename(&path, &aside).map_err(failed("move", &path))?;
+                    }
+                },
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(failed("read", &path)(e)),
+            }
+            if let Some(key) = create_key(&path)? {
+                return Ok(key);
+            }
+            // Somebody else was quicker: theirs counts.
+        }
+        Err(failed("read", &path)(io::ErrorKind::InvalidData.into()))
+    }
+
+    fn file(&self, id: &InstanceId, name: &str) -> PathBuf {
+        self.dir.join(id.as_str()).join(name)
+    }
+
+    fn prepared(&self, id: &InstanceId, name: &str) -> Result<PathBuf, StoreError> {
+        let dir = self.dir.join(id.as_str());
+        if !dir.is_dir() {
+            sys::create_private_dir(&dir).map_err(failed("make", &dir))?;
+        }
+        Ok(dir.join(name))
+    }
+}
+
+/// Makes the key file whole or not at all; none when there is one already.
+fn create_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, StoreError> {
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(|e| failed("fill", path)(io::Error::other(e)))?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed("write", path))?;
+    io::Write::write_all(&mut file, &key).map_err(failed("write", path))?;
+    file.as_file().sync_all().map_err(failed("write", path))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(Some(key)),
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(e) => Err(failed("write", path)(e.error)),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    use io::Read;
+    let mut content = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError { action, path: path.clone(), source }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn store() -> (tempfile::TempDir, StateStore, InstanceId) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateStore::open(dir.path().join("state")).unwrap();
+        (dir, store, "alice".parse().unwrap())
+    }
+
+    #[test]
+    fn the_key_is_stable_private_and_one_per_instance() {
+        let (dir, store, alice) = store();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| store.mint_key(&alice).unwrap())).collect();
+            makers.into_iter().map(|m| m.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]), "made once, however many ask");
+        assert_ne!(store.mint_key(&"bob".parse().unwrap()).unwrap(), keys[0]);
+        let mode = fs::metadata(dir.path().join("state/alice/mint-key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_broken_key_is_set_aside() {
+        let (dir, store, alice) = store();
+        store.mint_key(&alice).unwrap();
+        let path = dir.path().join("state/alice/mint-key");
+        fs::write(&path, b"short").unwrap();
+        let key = store.mint_key(&alice).unwrap();
+        assert_eq!(store.mint_key(&alice).unwrap(), key);
+        assert_eq!(fs::read(path.with_extension("broken")).unwrap(), b"short");
+    }
+
+    #[test]
+    fn last_opened_survives_a_broken_record() {
+        let (dir, store, alice) = store();
+        assert_eq!(store.last_opened(&alice), LastOpened::default());
+        let opened = LastOpened { folder: Some("/a".into()), workspace: None };
+        store.set_last_opened(&alice, &opened).unwrap();
+        assert_eq!(store.last_opened(&alice), opened);
+        fs::write(dir.path().join("state/alice/last-opened.json"), b"{\"folder\":").unwrap();
+        assert_eq!(store.last_opened(&alice), LastOpened::default());
+        store.set_last_opened(&alice, &opened).unwrap();
+        assert_eq!(store.last_opened(&alice), opened);
+    }
+}

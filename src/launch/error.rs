@@ -1,0 +1,31 @@
+//! What can go wrong in launching.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An instance that could not be launched or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Its directories cannot be made.
+    #[error("cannot prepare {path}: {source}")]
+    Prepare {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its program cannot be spawned.
+    #[error("cannot spawn {program}: {source}")]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Some of its processes do not end.
+    #[error("{0} processes do not end")]
+    Unkillable(usize),
+    /// The launcher is shutting down.
+    #[error("the launcher is shutting down")]
+    Closed,
+}

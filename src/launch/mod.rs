@@ -1,0 +1,81 @@
+//! How an instance comes to run. The trait is the border behind which the production launcher (transient units, asked for
+//! through the broker) and the embedded one (plain children) look the same; nothing above it knows which one is there.
+
+mod error;
+mod process;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::model::{AbsolutePath, InstanceId, Port};
+use crate::sys::Stream;
+
+pub use error::LaunchError;
+pub use process::{ProcessLauncher, ProcessOptions};
+
+/// Starts, ends and reaches instances.
+pub trait Launcher: Send + Sync + 'static {
+    /// Spawns the engine of `id`. Comes back when it was spawned; whether it answers is the caller's to find out.
+    ///
+    /// # Errors
+    /// When it cannot even be spawned.
+    fn launch(&self, id: &InstanceId) -> BoxFuture<'_, Result<Launched, LaunchError>>;
+
+    /// Ends everything that belongs to `id`. Comes back when nothing of it runs any more; nothing running is fine.
+    ///
+    /// # Errors
+    /// When something of it will not end.
+    fn stop(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// What is at `path` as the instance itself sees its files.
+    ///
+    /// # Errors
+    /// When nobody can tell, for example because the file system does not answer.
+    fn look(&self, id: &InstanceId, path: &AbsolutePath) -> BoxFuture<'_, io::Result<PathKind>>;
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// A directory, also through a link.
+    Directory,
+    /// Anything else.
+    File,
+    /// Nothing, or nothing the instance may see.
+    Missing,
+}
+
+/// An engine that was spawned.
+pub struct Launched {
+    /// How to reach it.
+    pub connector: Arc<dyn Connector>,
+    /// Resolves when it has ended, for whatever reason, and what it left behind was ended too.
+    pub exit: BoxFuture<'static, Exit>,
+}
+
+/// How an engine ended.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// Exit status in words.
+    pub status: String,
+    /// Its last lines of output, oldest first, for its owner.
+    pub log: Vec<String>,
+}
+
+/// Ways into a running instance.
+pub trait Connector: Send + Sync + 'static {
+    /// Connects to the engine's socket.
+    fn engine(&self) -> BoxFuture<'_, io::Result<Stream>>;
+
+    /// Connects to `port` on the instance's own loopback.
+    fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>>;
+}
+
+impl fmt::Debug for Launched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launched").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! The embedded launcher: instances are plain children of this process, each in a session of its own. No root, no systemd.
+//!
+//! Every instance has a directory `instances/ID` (0700) with `user-data`, `extensions` and `run/vscode.sock`. The children run as
+//! the same user as the daemon and share its files and network; what keeps tenants apart is the other launcher's business.
+
+mod output;
+mod spawner;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Connector, Exit, LaunchError, Launched, Launcher, PathKind};
+use crate::engine::{self, Engine, ServerDirs, ServerOptions};
+use crate::model::{AbsolutePath, InstanceId, Port};
+use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
+use output::OutputTail;
+use spawner::Spawner;
+
+/// The environment variable by which every process of an instance is known, however far it detached itself.
+const MARKER: &str = "HOODY_CODE_INSTANCE_DIR";
+
+/// The name of the engine's socket in `run`.
+const SOCKET: &str = "vscode.sock";
+
+/// The most bytes of a unix socket's address (unix(7): 108 with the closing NUL).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// How long processes may take to end by themselves after they were asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long killed processes may take to be gone. Only a process stuck in the kernel takes longer.
+const KILL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the embedded launcher needs to know.
+#[derive(Clone, Debug)]
+pub struct ProcessOptions {
+    /// The engine to run.
+    pub engine: Engine,
+    /// Holds a directory per instance.
+    pub instances_dir: PathBuf,
+    /// What the engine is told.
+    pub server: ServerOptions,
+}
+
+/// The embedded launcher.
+pub struct ProcessLauncher {
+    options: ProcessOptions,
+    spawner: Spawner,
+    /// The main process of each instance that was launched and has not been reaped.
+    running: Arc<Mutex<std::collections::HashMap<InstanceId, Pid>>>,
+}
+
+impl ProcessLauncher {
+    /// Takes over `instances_dir`: makes it, and ends what an earlier daemon that was killed has left running there.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or leftovers do not end.
+    pub async fn new(options: ProcessOptions) -> Result<Self, LaunchError> {
+        let prepare = |source| LaunchError::Prepare { path: options.instances_dir.clone(), source };
+        sys::create_private_dir(&options.instances_dir).map_err(prepare)?;
+        let mut prefix = format!("{MARKER}=").into_bytes();
+        prefix.extend(options.instances_dir.as_os_str().as_encoded_bytes());
+        prefix.push(b'/');
+        end_all(|| members(None, |line| line.starts_with(&prefix))).await?;
+        let spawner = Spawner::start(tokio::runtime::Handle::current()).map_err(prepare)?;
+        Ok(Self { options, spawner, running: Arc::default() })
+    }
+
+    fn directory(&self, id: &InstanceId) -> PathBuf {
+        self.options.instances_dir.join(id.as_str())
+    }
+
+    async fn launch_now(&self, id: InstanceId) -> Result<Launched, LaunchError> {
+        let dir = self.directory(&id);
+        let run = dir.join("run");
+        prepare_directories(&dir)?;
+        let prepare = |source| LaunchError::Prepare { path: run.clone(), source };
+        match std::fs::remove_file(run.join(SOCKET)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(prepare(e)),
+            _ => {}
+        }
+        let command = self.command(&dir, &run);
+        let program = PathBuf::from(command.get_program());
+        let spawned = self.spawner.spawn(command).await.ok_or(LaunchError::Closed)?;
+        let mut child = spawned.map_err(|source| LaunchError::Spawn { program, source })?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            lock(&self.running).insert(id.clone(), pid);
+        }
+        let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
+        let connector = Arc::new(ProcessConnector { run: Dir::open(&run).map_err(prepare)? });
+        let running = Arc::clone(&self.running);
+        let exit = async move {
+            let status = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
+            let mut marker = format!("{MARKER}=").into_bytes();
+            marker.extend(dir.as_os_str().as_encoded_bytes());
+            if let Err(e) = end_all(|| members(pid, |line| line == marker)).await {
+                tracing::error!(instance = %id, "{e}");
+            }
+            lock(&running).remove(&id);
+            let log = tail.finish().await;
+            Exit { status, log }
+        };
+        Ok(Launched { connector, exit: Box::pin(exit) })
+    }
+
+    fn command(&self, dir: &Path, run: &Path) -> std::process::Command {
+        let socket = run.join(SOCKET);
+        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        // A deep data directory does not fit into a socket's address: then the child, whose working directory is `run`, binds a
+        // relative one.
+        let fits = socket.as_os_str().len() <= MAX_SOCKET_PATH;
+        let (socket, cwd) = if fits { (socket, home) } else { (PathBuf::from(SOCKET), run.to_owned()) };
+        let dirs = ServerDirs {
+            socket: &socket,
+            user_data: &dir.join("user-data"),
+            extensions: &dir.join("extensions"),
+            server_data: &dir.join("user-data"),
+        };
+        let argv = engine::argv(&self.options.engine, &dirs, &self.options.server);
+        let mut command = std::process::Command::new(&argv[0]);
+        command.args(&argv[1..]).env_clear().envs(engine::env(&self.options.engine)).env(MARKER, dir).current_dir(cwd);
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        sys::isolate(&mut command);
+        command
+    }
+}
+
+impl Launcher for ProcessLauncher {
+    fn launch(&self, id: &InstanceId) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        Box::pin(self.launch_now(id.clone()))
+    }
+
+    fn stop(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let pid = lock(&self.running).get(id).copied();
+        let mut marker = format!("{MARKER}=").into_bytes();
+        marker.extend(self.directory(id).as_os_str().as_encoded_bytes());
+        Box::pin(async move { end_all(|| members(pid, |line| line == marker)).await })
+    }
+
+    fn look(&self, _id: &InstanceId, path: &AbsolutePath) -> BoxFuture<'_, io::Result<PathKind>> {
+        let path = path.as_path().to_owned();
+        Box::pin(async move {
+            match tokio::fs::metadata(path).await {
+                Ok(meta) if meta.is_dir() => Ok(PathKind::Directory),
+                Ok(_) => Ok(PathKind::File),
+                Err(e) => match e.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => Ok(PathKind::Missing),
+                    _ => Err(e),
+                },
+            }
+        })
+    }
+}
+
+struct ProcessConnector {
+    run: Dir,
+}
+
+impl Connector for ProcessConnector {
+    fn engine(&self) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(self.run.connect(SOCKET))
+    }
+
+    fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(async move {
+            // A dev server binds one of the two; which one is up to its runtime.
+            let stream = match TcpStream::connect(("127.0.0.1", port.get())).await {
+                Ok(stream) => stream,
+                Err(_) => TcpStream::connect(("::1", port.get())).await?,
+            };
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        })
+    }
+}
+
+fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LaunchError::Prepare { path, source }
+    };
+    for path in [dir.to_owned(), dir.join("user-data"), dir.join("user-data/User"), dir.join("extensions"), dir.join("run")] {
+        sys::create_private_dir(&path).map_err(failed(&path))?;
+    }
+    for (name, content) in engine::seed_files() {
+        let path = dir.join("user-data").join(name);
+        if !path.exists() {
+            sys::write_atomic(&path, content.as_bytes()).map_err(failed(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn members(root: Option<Pid>, marks: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
+    ProcessTable::read().map_or_else(|_| Vec::new(), |table| table.members(root, marks))
+}
+
+/// Asks all of `members` to end, waits, kills what is left, and again what those started meanwhile.
+async fn end_all(members: impl Fn() -> Vec<Pid>) -> Result<(), LaunchError> {
+    let mut left = members();
+    if left.is_empty() {
+        return Ok(());
+    }
+    for pid in &left {
+        // A shell ignores TERM and heeds HUP; for nearly everything else it is the other way round.
+        let _ = sys::signal(*pid, Signal::TERM);
+        let _ = sys::signal(*pid, Signal::HUP);
+        // A stopped process acts on neither until it is continued.
+        let _ = sys::signal(*pid, Signal::CONT);
+    }
+    let _ = timeout(GRACE, async {
+        while !members().is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let deadline = Instant::now() + KILL_DEADLINE;
+    loop {
+        left = members();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(LaunchError::Unkillable(left.len()));
+        }
+        for pid in &left {
+            let _ = sys::signal(*pid, Signal::KILL);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

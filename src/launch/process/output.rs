@@ -1,0 +1,77 @@
+//! The last lines that an engine printed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::task::JoinHandle;
+
+use crate::model::InstanceId;
+
+/// How many lines are kept, and how many bytes of each.
+const LINES: usize = 50;
+const LINE_BYTES: usize = 1000;
+
+/// Follows an engine's output until it ends: each line is a record, the last ones are kept.
+pub(super) struct OutputTail {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl OutputTail {
+    pub(super) fn follow(
+        id: &InstanceId,
+        out: Option<impl AsyncRead + Unpin + Send + 'static>,
+        err: Option<impl AsyncRead + Unpin + Send + 'static>,
+    ) -> Self {
+        let lines = Arc::<Mutex<VecDeque<String>>>::default();
+        let mut readers = Vec::new();
+        if let Some(out) = out {
+            readers.push(tokio::spawn(read(id.clone(), out, Arc::clone(&lines))));
+        }
+        if let Some(err) = err {
+            readers.push(tokio::spawn(read(id.clone(), err, Arc::clone(&lines))));
+        }
+        Self { lines, readers }
+    }
+
+    /// Reads what is still in the pipes and gives the last lines.
+    pub(super) async fn finish(self) -> Vec<String> {
+        for reader in self.readers {
+            // A pipe that leaked to a process outside of the instance would never end.
+            let _ = tokio::time::timeout(Duration::from_secs(1), reader).await;
+        }
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+async fn read(id: InstanceId, pipe: impl AsyncRead + Unpin, lines: Arc<Mutex<VecDeque<String>>>) {
+    let mut pipe = BufReader::with_capacity(4096, pipe);
+    let mut line = Vec::new();
+    loop {
+        let Ok(piece) = pipe.fill_buf().await else { return };
+        if piece.is_empty() {
+            return;
+        }
+        let (piece, complete) = match piece.iter().position(|b| *b == b'\n') {
+            Some(end) => (&piece[..=end], true),
+            None => (piece, false),
+        };
+        // A line without end must not grow without end.
+        let room = LINE_BYTES.saturating_sub(line.len());
+        line.extend_from_slice(&piece[..piece.len().min(room)]);
+        let used = piece.len();
+        pipe.consume(used);
+        if complete {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            tracing::debug!(target: "engine", instance = %id, "{text}");
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() == LINES {
+                lines.pop_front();
+            }
+            lines.push_back(text);
+        }
+    }
+}

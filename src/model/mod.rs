@@ -1,0 +1,16 @@
+//! Vocabulary: the words every other part speaks. Values are parsed once, at the edge, and carried as types.
+//! No input or output happens here.
+
+mod host;
+mod instance_id;
+mod locale;
+mod path;
+mod port;
+mod state;
+
+pub use host::{HostName, InstanceHost, InvalidHost};
+pub use instance_id::{InstanceId, InvalidInstanceId};
+pub use locale::{InvalidLocale, Locale};
+pub use path::{AbsolutePath, InvalidPath};
+pub use port::{InvalidPort, Port};
+pub use state::{FailureCause, InstanceState, Stage};

@@ -1,0 +1,87 @@
+//! The states of an instance's life, as the API shows them.
+
+use serde::Serialize;
+
+/// Where an instance is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum InstanceState {
+    /// Nothing runs; the next request starts it.
+    Stopped,
+    /// A start is under way.
+    Starting {
+        /// How far it is.
+        stage: Stage,
+    },
+    /// Its engine answers.
+    Running,
+    /// It is being ended.
+    Stopping,
+    /// The last start or run ended badly; the next request tries again.
+    Failed {
+        /// What happened.
+        cause: FailureCause,
+    },
+}
+
+/// The stages of a start, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It waits for its turn: other starts are in flight.
+    Queued,
+    /// Its directories are made and its process is spawned.
+    Launching,
+    /// The process runs; its socket does not answer yet.
+    Connecting,
+}
+
+/// Why an instance failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum FailureCause {
+    /// It could not be launched at all.
+    Launch {
+        /// What the launcher said, for the owner.
+        message: String,
+    },
+    /// Its engine ended before it answered.
+    DiedEarly {
+        /// Exit status in words.
+        status: String,
+    },
+    /// Its engine did not answer in time and was ended.
+    Timeout {
+        /// The time it was given, in seconds.
+        seconds: u64,
+    },
+    /// Its engine ended while it was running.
+    Crashed {
+        /// Exit status in words.
+        status: String,
+    },
+}
+
+impl InstanceState {
+    /// The state's bare name, for logs and counters.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting { .. } => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+impl std::fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Launch { message } => write!(f, "could not be launched: {message}"),
+            Self::DiedEarly { status } => write!(f, "ended before it answered ({status})"),
+            Self::Timeout { seconds } => write!(f, "did not answer within {seconds} seconds"),
+            Self::Crashed { status } => write!(f, "ended while running ({status})"),
+        }
+    }
+}

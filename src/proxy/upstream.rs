@@ -1,0 +1,109 @@
+//! One upstream and its pool of connections.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::Uri;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+
+use super::body::Body;
+use crate::sys::Stream;
+
+/// Kept shorter than node's own keep-alive time of 5 seconds, so that a connection is rarely reused while it is being closed.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// How many idle connections are kept per upstream.
+const POOL_SIZE: usize = 8;
+
+type Connect = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync>;
+
+/// An upstream: a way to connect, and the connections that are kept alive. Cheap to clone; dropping the last clone closes them.
+#[derive(Clone)]
+pub struct Upstream {
+    pub(super) client: Client<Connector, Body>,
+}
+
+impl Upstream {
+    /// An upstream that is reached by `connect`.
+    pub fn new(connect: impl Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync + 'static) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_SIZE)
+            .pool_timer(TokioTimer::new())
+            // The Host of the request goes on as it came.
+            .set_host(false)
+            .build(Connector(Arc::new(connect)));
+        Self { client }
+    }
+}
+
+/// What hyper's client asks for a connection; the address in the request's URI says nothing here.
+#[derive(Clone)]
+pub(super) struct Connector(Connect);
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = UpstreamIo;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<UpstreamIo>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connecting = (self.0)();
+        Box::pin(async move { connecting.await.map(|stream| UpstreamIo(TokioIo::new(stream))) })
+    }
+}
+
+/// A stream as hyper's client wants it.
+pub(super) struct UpstreamIo(pub(super) TokioIo<Stream>);
+
+impl Connection for UpstreamIo {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl hyper::rt::Write for UpstreamIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

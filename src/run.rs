@@ -1,0 +1,124 @@
+//! From the command line to the command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::{Cli, Command, ServeArgs, run_engine};
+use crate::config::{self, Config, ListenAddress, LogFormat, Overrides};
+use crate::front::{self, ServeError, Service};
+use crate::sys::{self, Listener};
+use crate::telemetry::{self, Sink};
+
+/// Exit codes of sysexits(3).
+const EX_SOFTWARE: u8 = 70;
+const EX_CANTCREAT: u8 = 73;
+const EX_CONFIG: u8 = 78;
+const EX_UNAVAILABLE: u8 = 69;
+
+/// Runs the program that the command line asks for.
+pub fn run() -> ExitCode {
+    // Installed as `hoody` too, where the first word says which of Hoody's programs is meant.
+    let mut words: Vec<_> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "code") {
+        words.remove(1);
+    }
+    match Cli::parse_from(words).command {
+        Command::Serve(args) => serve(&args),
+        Command::Engine(command) => match run_engine(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(EX_CANTCREAT, &e),
+        },
+    }
+}
+
+fn serve(args: &ServeArgs) -> ExitCode {
+    let overrides = Overrides {
+        config: args.config.clone(),
+        listen: args.listen.clone(),
+        data_dir: args.data_dir.clone(),
+        engine: args.engine.clone(),
+        auth: args.auth.clone(),
+        launcher: args.launcher.clone(),
+        page_loader: args.page_loader,
+    };
+    let config = match config::load(&overrides) {
+        Ok(config) => config,
+        Err(e) => return fail(EX_CONFIG, &e),
+    };
+    let sink = match config.log.format {
+        LogFormat::Auto => Sink::Auto,
+        LogFormat::Terminal => Sink::Terminal,
+        LogFormat::Journal => Sink::Journal,
+    };
+    let _guard = match telemetry::init(&config.log.level, sink) {
+        Ok(guard) => guard,
+        Err(e) => return fail(EX_CONFIG, &e),
+    };
+    sys::raise_fd_limit();
+    // Sockets are taken over before anything else could open a descriptor.
+    let passed = match sys::inherited_listeners() {
+        Ok(passed) => passed,
+        Err(e) => return fail(EX_UNAVAILABLE, &e),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(EX_SOFTWARE, &e),
+    };
+    let result = runtime.block_on(daemon(config, passed, overrides));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e @ ServeError::Config(_)) => fail(EX_CONFIG, &e),
+        Err(e) => fail(EX_UNAVAILABLE, &e),
+    }
+}
+
+async fn daemon(config: Config, passed: Vec<(String, std::os::fd::OwnedFd)>, overrides: Overrides) -> Result<(), ServeError> {
+    let system = |what| move |source| ServeError::System { what, source };
+    // Signals first: one that comes while we start must not be lost.
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for signals"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("watch for signals"))?;
+    let listeners = front::bind(passed, &config.server.listen).await?;
+    let service = Service::new(config.clone()).await?;
+    announce(&service, &listeners, &config);
+    let (reload, reloads) = mpsc::channel(1);
+    let stop = async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                // One reload under way is enough: it reads what is there when it runs.
+                _ = hangup.recv() => drop(reload.try_send(())),
+            }
+        }
+        // A second signal means now.
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(i32::from(EX_SOFTWARE));
+        });
+    };
+    front::serve(service, listeners, reloads, move || config::load(&overrides), stop).await
+}
+
+fn announce(service: &Service, listeners: &[Listener], config: &Config) {
+    let product = service.engine().product();
+    tracing::info!(engine = service.engine().id(), data_dir = %config.server.data_dir.display(), "VS Code {}", product.version);
+    let urls = listeners.iter().filter_map(Listener::tcp_address).map(|address| format!("http://{address}/"));
+    let sockets = config.server.listen.iter().filter_map(|address| match address {
+        ListenAddress::Unix(path) => Some(format!("unix:{}", path.display())),
+        ListenAddress::Tcp(_) => None,
+    });
+    for place in urls.chain(sockets) {
+        tracing::info!("serving {place}");
+        // The one line that is for whoever started us by hand, or for a script that asked for port 0.
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{place}\n"));
+    }
+}
+
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("hoody-code: {error}");
+    ExitCode::from(code)
+}

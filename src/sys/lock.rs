@@ -1,0 +1,38 @@
+//! One owner per data directory.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// An exclusive lock on a directory, held until dropped or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct DirLock(#[allow(dead_code, reason = "held for its drop")] File);
+
+impl DirLock {
+    /// Takes the lock file `.lock` in `dir`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another process holds it; else what the file system says.
+    pub fn try_take(dir: &Path) -> io::Result<Self> {
+        let file = File::options().create(true).truncate(false).write(true).open(dir.join(".lock"))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::try_take(dir.path()).unwrap();
+        assert_eq!(DirLock::try_take(dir.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        DirLock::try_take(dir.path()).unwrap();
+    }
+}

@@ -1,0 +1,139 @@
+//! Processes, as `/proc` shows them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+
+pub use rustix::process::Pid;
+use rustix::process::{Signal, kill_process};
+
+/// One reading of the process table: who is whose child, and in which session.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    rows: HashMap<i32, Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    parent: i32,
+    session: i32,
+}
+
+impl ProcessTable {
+    /// Reads `/proc` once.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed. Processes that end meanwhile are left out.
+    pub fn read() -> io::Result<Self> {
+        let mut rows = HashMap::new();
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+            if let Some(row) = parse_stat(&stat) {
+                rows.insert(pid, row);
+            }
+        }
+        Ok(Self { rows })
+    }
+
+    /// Every live process that belongs to `root`: its descendants, whatever is in its session, and whatever was started with an
+    /// environment that has a line (`NAME=value`) which `marks`; that finds what detached itself. Zombies do not count.
+    pub fn members(&self, root: Option<Pid>, marks: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
+        let root = root.map(|pid| pid.as_raw_nonzero().get());
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let belongs = |pid: i32, row: &Row| {
+            root.is_some_and(|root| pid == root || row.session == root || self.descends(pid, root))
+                || fs::read(format!("/proc/{pid}/environ"))
+                    .is_ok_and(|environ| environ.split(|b| *b == 0).any(&marks))
+        };
+        self.rows
+            .iter()
+            .filter(|(pid, row)| **pid != own && belongs(**pid, row))
+            .filter_map(|(pid, _)| Pid::from_raw(*pid))
+            .collect()
+    }
+
+    fn descends(&self, pid: i32, ancestor: i32) -> bool {
+        let mut at = pid;
+        // Bounded: a reading is not atomic, so reused numbers could in theory form a ring.
+        for _ in 0..self.rows.len() {
+            match self.rows.get(&at) {
+                Some(row) if row.parent == ancestor => return true,
+                Some(row) if row.parent > 1 => at = row.parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+/// `pid (comm) state ppid pgrp session …`; comm may itself hold spaces and parentheses (proc_pid_stat(5)).
+fn parse_stat(stat: &str) -> Option<Row> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
+    let _group = fields.next()?;
+    let session = fields.next()?.parse().ok()?;
+    Some(Row { parent, session })
+}
+
+/// Sends `signal` to one process. A process that is gone already is no error.
+///
+/// # Errors
+/// When the kernel refuses (another user's process).
+pub fn signal(pid: Pid, signal: Signal) -> io::Result<()> {
+    gone_is_fine(kill_process(pid, signal))
+}
+
+fn gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+        Err(other) => Err(other.into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn stat_with_a_wicked_name() {
+        let row = parse_stat("12 (a) b (c) S 7 12 9 0 -1").unwrap();
+        assert_eq!((row.parent, row.session), (7, 9));
+        assert!(parse_stat("12 (a) Z 7 12 9 0").is_none());
+        assert!(parse_stat("").is_none());
+    }
+
+    #[test]
+    fn finds_what_detached_itself() {
+        // setsid leaves the session, and the shell that started it ends: only the environment still tells.
+        let marker = format!("HOODY_TEST_MARKER={}", std::process::id());
+        let (name, value) = marker.split_once('=').unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "setsid sh -c 'echo $$; exec sleep 60' & wait $!"])
+            .env(name, value)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = Vec::new();
+        let mut out = child.stdout.take().unwrap();
+        let mut byte = [0];
+        while out.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        let detached = Pid::from_raw(String::from_utf8(line).unwrap().parse().unwrap()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let members = ProcessTable::read().unwrap().members(None, |line| line == marker.as_bytes());
+        assert!(members.contains(&detached));
+        for pid in members {
+            signal(pid, Signal::KILL).unwrap();
+        }
+    }
+}

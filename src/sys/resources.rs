@@ -1,0 +1,83 @@
+//! What this process uses.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// What this process uses at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Resources {
+    /// Resident memory, bytes.
+    pub rss: u64,
+    /// Bytes that the allocator has handed out.
+    pub heap: u64,
+    /// Open descriptors.
+    pub fds: u64,
+    /// The most descriptors this process may have.
+    pub fd_limit: u64,
+}
+
+/// Reads them from `/proc/self` and from the allocator.
+///
+/// # Errors
+/// When `/proc` is not there, or no descriptor is left to read it with.
+pub fn resources() -> io::Result<Resources> {
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    // The directory listing holds the descriptor that lists it.
+    let fds = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1) as u64;
+    let fd_limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    Ok(Resources { rss: pages * rustix::param::page_size() as u64, heap: heap_bytes(), fds, fd_limit })
+}
+
+/// Bytes that the C allocator has handed out, from its arenas and as mappings of their own.
+pub fn heap_bytes() -> u64 {
+    // SAFETY: mallinfo2 takes no argument, takes the allocator's own locks and returns plain numbers.
+    #[allow(unsafe_code)]
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
+}
+
+/// Bytes that an unprivileged writer can still store on the file system of `path`.
+///
+/// # Errors
+/// When `path` is not there.
+pub fn free_disk(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Raises the soft limit on open descriptors to the hard one: each websocket costs two. Returns what holds now.
+pub fn raise_fd_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        // Refused means the old limit stays; health reports descriptors running out either way.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_plausible() {
+        let before = resources().unwrap();
+        let ballast = vec![1_u8; 8 << 20];
+        let after = resources().unwrap();
+        assert!(before.rss > 100_000 && before.fds >= 3 && before.fds < before.fd_limit);
+        assert!(after.heap >= before.heap + (7 << 20), "{before:?} {after:?}");
+        drop(ballast);
+    }
+
+    #[test]
+    fn disk() {
+        assert!(free_disk(Path::new("/")).unwrap() > 0);
+        assert!(free_disk(Path::new("/no/such/path")).is_err());
+    }
+}
