@@ -13,6 +13,8 @@ DATA_DIR ?= $(HOME)/.local/share/hoody-code
 # Tools that setup.sh had to install itself.
 export PATH := $(PATH):$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/hoody-code/tools/bin
 
+# Whatever the user's cargo configuration says, the programs end up where the tests and the engine build look.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 HOODY_CODE := target/release/hoody-code
 STEPS := target/steps.log
 BROWSER_TESTS := $(sort $(wildcard tests/browser/*.test.mjs))
@@ -49,8 +51,8 @@ build:
 test:
 	@mkdir -p target; : >$(STEPS)
 	$(call step,set up for testing,packaging/setup.sh test)
-	$(MAKE) --no-print-directory build
-	$(MAKE) --no-print-directory test-fast
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory test-fast
 	$(call step,licences bans sources,cargo deny --locked check licenses bans sources)
 	$(call step,advisories,packaging/advisories.sh)
 	$(call step,integration tests,timeout -k 10 25m cargo test --locked --test integration)
@@ -65,7 +67,7 @@ test-fast:
 
 bench:
 	$(call step,set up for the benchmark,packaging/setup.sh bench)
-	$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build
 	$(call step,benchmark,"$$(packaging/engine/build.sh --node)" benches/bench.mjs)
 
 test-vm bench-density deb rpm:

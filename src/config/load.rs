@@ -165,6 +165,8 @@ fn page(raw: raw::Page, loader: bool) -> Result<Page, ConfigError> {
     let mut settings = serde_json::Map::new();
     // The agent host and its runtime cost about 75 MB per instance; whoever wants them says so.
     settings.insert("chat.disableAIFeatures".to_owned(), true.into());
+    // Without them the second side bar has nothing to show, and takes a quarter of the window for it.
+    settings.insert("workbench.secondarySideBar.defaultVisibility".to_owned(), "hidden".into());
     settings.extend(json_table("settings", raw.settings)?);
     let files = |paths: Option<Vec<PathBuf>>| paths.unwrap_or_default().iter().map(|p| page_file(p)).collect::<Result<Vec<_>, _>>();
     Ok(Page {

@@ -29,4 +29,5 @@ pub use installed::Engine;
 pub use layout::{Product, Tree};
 pub use page::{PageChanges, policy_nonce, rewrite};
 pub use locate::{cache_dir, locate};
+pub use pack::Effort;
 pub use store::{AddOptions, Progress, Store};

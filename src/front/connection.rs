@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::app::{App, Peer};
 use super::handlers;
+use super::linger::Lingering;
 use crate::config::Limits;
 use crate::proxy::{Body, BoxError};
 use crate::sys::Stream;
@@ -38,7 +39,7 @@ pub(super) async fn serve(app: Arc<App>, stream: Stream, peer: Peer, limits: Lim
         .max_headers(MAX_HEADERS)
         .max_buf_size(limits.header_bytes)
         .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

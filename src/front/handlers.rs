@@ -70,7 +70,13 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
 
 async fn dispatch(context: Context, target: Target, request: Request<Incoming>) -> Response<Body> {
     if let Target::Asset(path) = &target {
-        return context.app.assets.respond(request.method(), path, request.headers()).map(Body::from);
+        let response = context.app.assets.respond(request.method(), path, request.headers());
+        if response.status() == http::StatusCode::NOT_FOUND
+            && let Some(stand_in) = files::absent(path)
+        {
+            return stand_in;
+        }
+        return response.map(Body::from);
     }
     let (live, headers) = (Arc::clone(&context.live), request.headers().clone());
     let page = &live.config.page;

@@ -9,6 +9,7 @@ mod connection;
 mod error;
 mod gate;
 mod handlers;
+mod linger;
 mod listener;
 mod pages;
 mod query;

@@ -1,13 +1,18 @@
 //! Bytes both ways, until either side is done.
 
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout;
 
 /// How long the other direction may still deliver after one has ended. A websocket says all it has to say before it closes,
 /// and the engine would hold a half-closed one for 30 seconds.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes carried at once, per direction. An editor's frames are mostly smaller, and a thousand open tunnels hold two each.
+const BUFFER: usize = 8 << 10;
 
 /// Bytes that went through a tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,43 +23,56 @@ pub struct Traffic {
     pub received: u64,
 }
 
-/// Copies between `client` and `upstream` until one of them ends; then both are closed.
-///
-/// Counts are of whole directions: when the tunnel is cut (dropped) they are lost.
-pub async fn tunnel<C, U>(client: C, upstream: U) -> Traffic
+/// Copies between `client` and `upstream` until one of them ends or `cut` resolves; then both are closed.
+pub async fn tunnel<C, U>(client: C, upstream: U, cut: impl Future<Output = ()>) -> Traffic
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let (client_in, client_out) = split(client);
     let (upstream_in, upstream_out) = split(upstream);
-    let up = direction(client_in, upstream_out);
-    let down = direction(upstream_in, client_out);
-    tokio::pin!(up, down);
-    tokio::select! {
-        sent = &mut up => Traffic { sent, received: timeout(LINGER, &mut down).await.unwrap_or(0) },
-        received = &mut down => Traffic { received, sent: timeout(LINGER, &mut up).await.unwrap_or(0) },
+    let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
+    {
+        let up = direction(client_in, upstream_out, &sent);
+        let down = direction(upstream_in, client_out, &received);
+        tokio::pin!(up, down);
+        tokio::select! {
+            () = &mut up => drop(timeout(LINGER, &mut down).await),
+            () = &mut down => drop(timeout(LINGER, &mut up).await),
+            () = cut => {}
+        }
     }
+    Traffic { sent: sent.into_inner(), received: received.into_inner() }
 }
 
 /// Copies until `from` ends or either side breaks, then tells `to` that nothing more comes.
-async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> u64 {
-    let bytes = copy(&mut from, &mut to).await.unwrap_or(0);
+async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => {
+                if to.write_all(&buffer[..n]).await.is_err() || to.flush().await.is_err() {
+                    break;
+                }
+                count.fetch_add(n as u64, Ordering::Relaxed);
+            }
+        }
+    }
     let _ = to.shutdown().await;
-    bytes
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::duplex;
 
     #[tokio::test]
     async fn both_ways_and_both_closed() {
         let (mut browser, client) = duplex(16);
         let (mut engine, upstream) = duplex(16);
-        let running = tokio::spawn(tunnel(client, upstream));
+        let running = tokio::spawn(tunnel(client, upstream, std::future::pending()));
         browser.write_all(b"ping").await.unwrap();
         let mut got = [0; 4];
         engine.read_exact(&mut got).await.unwrap();

@@ -1,0 +1,16 @@
+//! The daemon as a program, over the real engine and over one that misbehaves on demand.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has said what it has to say")]
+#![allow(missing_docs, reason = "the tests' names say it")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod assets;
+mod framing;
+mod lifecycle;
+mod origins;
+mod service;
+mod tunnels;
+mod upstream;

@@ -63,13 +63,7 @@ fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_
     context.app.tunnels.spawn(async move {
         let began = std::time::Instant::now();
         let traffic = match tokio::try_join!(client_side, engine_side) {
-            Ok((browser, engine)) => {
-                let carry = tunnel(TokioIo::new(browser), TokioIo::new(engine));
-                tokio::select! {
-                    traffic = carry => traffic,
-                    () = app.cut.cancelled() => crate::proxy::Traffic::default(),
-                }
-            }
+            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), app.cut.cancelled()).await,
             Err(e) => {
                 tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");
                 return;

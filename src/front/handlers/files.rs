@@ -60,6 +60,17 @@ pub(super) fn manifest(page: &Page, instance: &InstanceId) -> Response<Body> {
     answer::plain("application/manifest+json", manifest.to_string())
 }
 
+/// Stand-ins for files that the workbench asks for and that no open build of VS Code has: the closed module that signs the
+/// handshake. It goes on without, and so does the server; answered like this, nobody's console shows an error for it.
+pub(super) fn absent(path: &str) -> Option<Response<Body>> {
+    let (kind, content): (_, &[u8]) = match path {
+        "node_modules/vsda/rust/web/vsda.js" => ("text/javascript; charset=utf-8", b"define([], () => ({}));\n"),
+        "node_modules/vsda/rust/web/vsda_bg.wasm" => ("application/wasm", b""),
+        _ => return None,
+    };
+    Some(cached(kind, Bytes::from_static(content), "public, max-age=86400"))
+}
+
 /// Operators update; an editor has nothing to nag about.
 pub(super) fn update_check(engine: &Engine) -> Response<Body> {
     let version = &engine.product().version;

@@ -1,0 +1,22 @@
+import { test } from 'node:test';
+import { scene, picture, until } from './support.mjs';
+import * as w from './workbench.mjs';
+import fs from 'node:fs';
+test('try', scene(async ({ daemon, project, visit }) => {
+  console.time('visit');
+  const page = await visit(`${daemon.url}?folder=${project}`);
+  console.timeEnd('visit');
+  await until('rows', async () => (await w.explorerRows(page)).length >= 4);
+  console.log(await w.explorerRows(page));
+  await w.openFromExplorer(page, 'notes.txt');
+  await w.typeAtEnd(page, 'two');
+  await w.save(page, project + '/notes.txt', 'two');
+  console.log(JSON.stringify(await w.editorText(page)));
+  await w.quickOpen(page, 'harbour.js');
+  await w.openTerminal(page);
+  await w.typeCommand(page, 'echo hi > made.txt');
+  await until('file', () => fs.existsSync(project + '/made.txt'));
+  await picture(page, 'try');
+  console.log(page.watch.all);
+  console.log(daemon.instance().pids(), daemon.instance().engines());
+}));

@@ -1,0 +1,51 @@
+// What went wrong in a page: errors in its console, exceptions, and answers of our own origin that failed.
+//
+// Requests to other origins (the extension gallery) fail on a machine without a network and are nobody's fault.
+
+import assert from 'node:assert/strict';
+
+/** What VS Code itself says without any fault of ours, and why it is let pass. */
+const NOISE = [
+  // Asks for an authentication provider before the extension that provides it has come up; tried again by itself.
+  /timed out waiting for authentication provider/i,
+  /Timed out waiting for authentication provider/,
+];
+
+/** Follows `page`; `check()` fails when anything happened that is not expected. */
+export function watch(page) {
+  const expected = [...NOISE];
+  const problems = [];
+  const all = [];
+  const note = (text) => {
+    all.push(text);
+    if (!expected.some((pattern) => pattern.test(text))) problems.push(text);
+  };
+  const ours = (url) => {
+    const { hostname } = new URL(url || 'about:blank', 'http://nowhere.invalid');
+    return /^(127\.0\.0\.1|localhost|.*\.localhost)$/.test(hostname);
+  };
+  page.on('console', (message) => {
+    const { url } = message.location();
+    if (message.type() !== 'error') return void all.push(`${message.type()}: ${message.text()}`);
+    // The browser's own line on a request that failed; the request itself is looked at below.
+    if (/^Failed to load resource/.test(message.text()) && !ours(url)) return;
+    note(`console: ${message.text()} (${url})`);
+  });
+  page.on('pageerror', (error) => note(`exception: ${error.stack ?? error}`));
+  page.on('response', (response) => {
+    if (response.status() >= 400 && ours(response.url())) note(`answer ${response.status()}: ${response.request().method()} ${response.url()}`);
+  });
+  page.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText;
+    // A page that is left or reloaded takes its requests with it.
+    if (ours(request.url()) && why !== 'net::ERR_ABORTED') note(`failed ${why}: ${request.method()} ${request.url()}`);
+  });
+  return {
+    page,
+    all,
+    problems,
+    /** Lets what matches `pattern` pass from now on; say why where it is called. */
+    expect: (pattern) => expected.push(pattern),
+    check: () => assert.deepEqual(problems, [], `a page saw errors at ${page.url()}`),
+  };
+}

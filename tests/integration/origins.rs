@@ -1,0 +1,56 @@
+//! Other people's host names and other people's pages.
+
+use crate::support::{Daemon, FakeEngine, WebSocket, request};
+
+#[test]
+fn a_rebound_host_name_is_refused() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[server]\ndomains = ['srv7.example.com']\n");
+    let port = daemon.address.port();
+    let code = |host: &str| {
+        let answer = daemon.send("GET", "/update/check", &[("Host", host)]);
+        if answer.status == 200 { "ok".to_owned() } else { answer.code() }
+    };
+    for host in ["evil.example", "127.0.0.1.evil.example", "srv7.example.com.evil.example", "10.0.0.1"] {
+        assert_eq!(code(host), "origin_refused", "{host}");
+    }
+    for host in [format!("localhost:{port}"), "127.0.0.1".into(), "[::1]:9".into(), "x.localhost".into(), "acme-web-code-1.srv7.example.com".into()] {
+        assert_eq!(code(&host), "ok", "{host}");
+    }
+    // Nobody is believed who only says that he forwards.
+    assert_eq!(daemon.send("GET", "/update/check", &[("Host", "evil.example"), ("X-Forwarded-Host", "localhost")]).status, 403);
+}
+
+#[test]
+fn other_origins_may_link_but_not_script() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let own = format!("http://{}", daemon.address);
+    let ws = |origin: &str| WebSocket::open(daemon.address, "/stable-c0ffee?reconnectionToken=1", &[("Origin", origin)]).map(|_| ()).map_err(|r| r.code());
+    assert_eq!(ws("http://evil.example"), Err("origin_refused".into()));
+    assert_eq!(ws("null"), Err("origin_refused".into()));
+    assert_eq!(ws(&format!("http://localhost:{}", daemon.address.port())), Err("origin_refused".into()));
+    assert_eq!(ws(&own), Ok(()));
+    let post = |origin: &str| request(daemon.address, "POST", "/mint-key", &[("Origin", origin)], b"").status;
+    assert_eq!((post("http://evil.example"), post(&own)), (403, 200));
+    let fetch = |path: &str, site: &str, mode: &str| daemon.send("GET", path, &[("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode)]).status;
+    assert_eq!(fetch("/i/victim/?ew=1", "cross-site", "no-cors"), 403, "an image on another page starts nothing");
+    assert_eq!(fetch("/i/victim/?ew=1", "same-site", "cors"), 403, "nor does a dev server on another port");
+    assert_eq!(daemon.status("victim")["state"], "stopped");
+    assert_eq!(fetch("/?ew=1", "cross-site", "navigate"), 200, "a link is a link");
+}
+
+#[test]
+fn a_trusted_proxy_is_believed() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[server]\ndomains = ['example.com']\ntrusted_proxies = ['127.0.0.1']\n");
+    let headers = [("X-Forwarded-For", "6.6.6.6, 10.1.2.3"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a-b-code-1.example.com")];
+    let answer = daemon.send("GET", "/stable-c0ffee/headers", &headers).json();
+    let raw: Vec<&str> = answer["raw"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
+    let header = |name: &str| raw.chunks(2).find(|pair| pair[0].eq_ignore_ascii_case(name)).map(|pair| pair[1]);
+    assert_eq!(header("x-forwarded-for"), Some("10.1.2.3"));
+    assert_eq!(header("x-forwarded-proto"), Some("https"));
+    assert_eq!(header("x-forwarded-host"), Some("a-b-code-1.example.com"));
+    daemon.wait_log("client=\"10.1.2.3\"");
+    assert_eq!(daemon.send("GET", "/api/v1/code/status", &headers).json()["instance"], "a-b-code-1");
+}

@@ -1,0 +1,193 @@
+//! The daemon as a service: sockets from systemd, notifications, reload, drain, one owner.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Command, Stdio};
+
+use crate::support::{DEADLINE, Daemon, FakeEngine, WebSocket, eventually};
+
+#[test]
+fn systemd_is_told_and_the_watchdog_is_fed() {
+    let engine = FakeEngine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut daemon = Daemon::start_with(engine.path(), "", |command| {
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    });
+    let mut heard = String::new();
+    let mut hear = |what: &str| {
+        while !heard.contains(what) {
+            let mut buffer = [0; 4096];
+            let n = socket.recv(&mut buffer).unwrap_or_else(|e| panic!("{what}: {e}; heard {heard:?}"));
+            heard.push_str(&String::from_utf8_lossy(&buffer[..n]));
+            heard.push('\n');
+        }
+        heard.clear();
+    };
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    daemon.signal("HUP");
+    hear("RELOADING=1");
+    daemon.signal("TERM");
+    hear("STOPPING=1");
+    assert!(daemon.wait_exit().success());
+}
+
+#[test]
+fn sockets_from_systemd_win() {
+    let engine = FakeEngine::new();
+    let dir = tempfile::tempdir().unwrap();
+    // What systemd does before it runs a service: descriptors from 3 on, and variables that name them.
+    let activate = "import os, socket, sys\n\
+        s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n\
+        os.dup2(s.fileno(), 3); os.set_inheritable(3, True)\n\
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='http')\n\
+        os.execv(sys.argv[1], sys.argv[1:])\n";
+    let mut child = Command::new("python3")
+        .args(["-c", activate, env!("CARGO_BIN_EXE_hoody-code"), "serve", "--auth", "none", "--listen", "127.0.0.1:1"])
+        .arg("--data-dir")
+        .arg(dir.path().join("data"))
+        .arg("--engine")
+        .arg(engine.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let address = ([127, 0, 0, 1], line.trim().parse().unwrap()).into();
+    let answer = crate::support::request(address, "GET", "/api/v1/code/health", &[], b"");
+    assert_eq!((answer.status, answer.json()["pid"].as_u64()), (200, Some(u64::from(child.id()))));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_unix_socket_serves_too() {
+    let engine = FakeEngine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("http.sock");
+    let daemon = Daemon::start_with(engine.path(), "", |command| {
+        command.arg("--listen").arg(format!("unix:{}", path.display()));
+    });
+    let mut stream = UnixStream::connect(&path).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /api/v1/code/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"status\":\"ok\""), "{answer}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    drop(daemon);
+}
+
+#[test]
+fn a_reload_takes_what_is_good_and_keeps_the_old_otherwise() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[page]\nname = 'Before'\n");
+    let name = || daemon.get("/manifest.json").json()["short_name"].as_str().unwrap().to_owned();
+    let mut socket = WebSocket::open(daemon.address, "/stable-c0ffee?reconnectionToken=1", &[]).map_err(|r| r.text()).unwrap();
+    std::fs::write(daemon.config_file(), "[page]\nname = 'After'\n[instances]\nmax_running = 3\n").unwrap();
+    daemon.signal("HUP");
+    eventually("the new name", || (name() == "After").then_some(()));
+    assert_eq!(daemon.get("/api/v1/code/health").json()["instances"]["limit"], 3);
+    std::fs::write(daemon.config_file(), "[page]\nnmae = 'Broken'\n").unwrap();
+    daemon.signal("HUP");
+    daemon.wait_log("configuration not reloaded");
+    assert!(daemon.log().contains("nmae"), "{}", daemon.log());
+    assert_eq!(name(), "After");
+    std::fs::write(daemon.config_file(), "[page]\nname = 'After'\n[server]\nlisten = ['127.0.0.1:1']\n[limits]\nconnections = 5\n").unwrap();
+    daemon.signal("HUP");
+    daemon.wait_log("[limits] changed: takes effect at the next start");
+    socket.send_raw(b"still here").unwrap();
+    socket.expect_raw(b"still here");
+}
+
+#[test]
+fn a_stop_drains_answers_and_websockets_first() {
+    let engine = FakeEngine::new();
+    let mut daemon = Daemon::start(engine.path(), "[server]\ndrain = '2s'\n");
+    let mut socket = WebSocket::open(daemon.address, "/stable-c0ffee?reconnectionToken=1", &[]).map_err(|r| r.text()).unwrap();
+    let mut idle = daemon.connect();
+    daemon.signal("TERM");
+    daemon.wait_log("1 websockets");
+    assert!(matches!(idle.read(&mut [0; 1]), Ok(0) | Err(_)), "an idle connection ends at once");
+    eventually("no new connections", || TcpStream::connect(daemon.address).is_err().then_some(()));
+    socket.send_raw(b"one more thing").unwrap();
+    socket.expect_raw(b"one more thing");
+    assert!(socket.is_closed(), "cut when the drain has run out");
+    assert!(daemon.wait_exit().success());
+    assert!(daemon.log().contains("cutting what is still open"), "{}", daemon.log());
+}
+
+#[test]
+fn one_daemon_per_data_directory() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let second = Command::new(env!("CARGO_BIN_EXE_hoody-code"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--auth", "none", "--data-dir"])
+        .arg(daemon.data())
+        .arg("--engine")
+        .arg(engine.path())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("serves"), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(daemon.get("/api/v1/code/health").status, 200);
+}
+
+#[test]
+fn what_cannot_be_served_is_said_in_one_line() {
+    let engine = FakeEngine::new();
+    let run = |args: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoody-code"));
+        command.arg("serve").args(args).arg("--data-dir").arg(dir.path());
+        if !args.contains(&"--engine") {
+            command.arg("--engine").arg(engine.path());
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (args, code, said) in [
+        (&["--listen", "127.0.0.1:0"][..], 78, "--auth none"),
+        (&["--auth", "none", "--listen", "0.0.0.0:0"][..], 78, "open to everybody"),
+        (&["--auth", "none", "--listen", "nowhere"][..], 78, "neither ADDR:PORT nor unix:PATH"),
+        (&["--auth", "none", "--listen", "127.0.0.1:0", "--config", "/no/such.toml"][..], 78, "/no/such.toml"),
+        (&["--auth", "none", "--listen", "127.0.0.1:0", "--launcher", "magic"][..], 78, "magic"),
+        (&["--auth", "none", "--listen", "127.0.0.1:0", "--engine", "/tmp"][..], 69, "/tmp"),
+    ] {
+        let (status, stderr) = run(args);
+        assert_eq!(status, Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(said) && stderr.trim().lines().count() == 1, "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn events_follow_a_start_and_count_as_no_use() {
+    let engine = FakeEngine::new();
+    engine.behave("slow");
+    let daemon = Daemon::start(engine.path(), "");
+    let head = format!("GET /i/alice/api/v1/code/events HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
+    let mut stream = crate::support::exchange(daemon.address, head.as_bytes());
+    let mut seen = String::new();
+    let mut until = |what: &str| {
+        while !seen.contains(what) {
+            let mut piece = [0; 1024];
+            let n = stream.read(&mut piece).unwrap_or_else(|e| panic!("{what}: {e}; seen {seen}"));
+            assert!(n > 0, "ended before {what}: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&piece[..n]));
+        }
+    };
+    until("\"state\":\"stopped\"");
+    std::thread::scope(|scope| {
+        scope.spawn(|| daemon.get("/i/alice/?ew=1"));
+        until("\"stage\":\"connecting\"");
+        until("\"state\":\"running\"");
+    });
+    assert_eq!(daemon.status("alice")["clients"], 0);
+}

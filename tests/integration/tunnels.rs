@@ -1,0 +1,80 @@
+//! Websockets.
+
+use std::io::Write;
+
+use crate::support::{Daemon, FakeEngine, WebSocket, eventually, real_engine};
+
+#[test]
+fn bytes_are_echoed_both_ways() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let mut socket = WebSocket::open(daemon.address, "/i/alice/stable-c0ffee?reconnectionToken=1", &[]).map_err(|r| r.text()).unwrap();
+    for size in [1, 100, 10_000, 1_000_000] {
+        let bytes: Vec<u8> = (0..size).map(|i: u32| (i % 251) as u8).collect();
+        let mut writer = socket.writer();
+        let sent = bytes.clone();
+        // Both at once: what is not read stops what is written.
+        let writing = std::thread::spawn(move || writer.write_all(&sent).unwrap());
+        socket.expect_raw(&bytes);
+        writing.join().unwrap();
+    }
+    drop(socket);
+    daemon.wait_log("websocket closed");
+    daemon.wait_log("bytes_in=1010101");
+}
+
+#[test]
+fn a_refusal_passes_with_its_body() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let refused = WebSocket::open(daemon.address, "/stable-c0ffee/refuse", &[]).map(|_| ()).unwrap_err();
+    assert_eq!((refused.status, refused.text().as_str(), refused.header("x-why")), (403, "no entry", Some("test")));
+}
+
+#[test]
+fn the_last_words_arrive_before_the_close() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let mut socket = WebSocket::open(daemon.address, "/stable-c0ffee/hangup", &[]).map_err(|r| r.text()).unwrap();
+    socket.expect_raw(b"bye");
+    assert!(socket.is_closed());
+}
+
+#[test]
+fn a_thousand_at_once() {
+    hoody_code::sys::raise_fd_limit();
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let mut sockets: Vec<_> = (0..1000)
+        .map(|n| WebSocket::open(daemon.address, &format!("/stable-c0ffee?reconnectionToken={n}"), &[]).map_err(|r| r.text()).unwrap())
+        .collect();
+    let health = daemon.get("/api/v1/code/health").json();
+    assert_eq!(health["status"], "ok", "{health}");
+    assert_eq!(daemon.status("default")["clients"], 1000);
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        socket.send_raw(format!("message {n}").as_bytes()).unwrap();
+    }
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        socket.expect_raw(format!("message {n}").as_bytes());
+    }
+    drop(sockets);
+    eventually("all leases end", || (daemon.status("default")["clients"] == 0).then_some(()));
+}
+
+/// The engine's own protocol: a frame header of 13 bytes (type, id, ack, length), and JSON in control messages.
+#[test]
+fn the_real_engine_answers_its_own_handshake() {
+    let engine = real_engine();
+    let daemon = Daemon::start(engine.dir(), "");
+    let path = format!("{}?reconnectionToken=00000000-0000-4000-8000-000000000000&reconnection=false&skipWebSocketFrames=false", engine.base());
+    let mut socket = WebSocket::open(daemon.address, &path, &[("Origin", &format!("http://{}", daemon.address))]).map_err(|r| r.text()).unwrap();
+    let message = br#"{"type":"auth","auth":"00000000000000000000"}"#;
+    let mut frame = vec![2];
+    frame.extend([0; 8]);
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    socket.send(&frame);
+    let answer = socket.receive();
+    let answer: serde_json::Value = serde_json::from_slice(&answer[13..]).unwrap();
+    assert_eq!(answer["type"], "sign", "{answer}");
+}

@@ -1,0 +1,88 @@
+// Stands in for VS Code's server where a test needs one that misbehaves on demand. It knows just enough: the options it is
+// started with, a page with a configuration, a few resources, an upgrade that echoes bytes.
+const http = require("node:http");
+const fs = require("node:fs");
+const path = require("node:path");
+const crypto = require("node:crypto");
+const { spawn } = require("node:child_process");
+
+const option = (name) => process.argv[process.argv.indexOf(name) + 1];
+const behaviourFile = path.join(__dirname, "../../../../behaviour");
+const behaviour = fs.existsSync(behaviourFile) ? fs.readFileSync(behaviourFile, "utf8").trim() : "";
+const base = "/stable-c0ffee";
+
+if (behaviour === "die") {
+  console.log("first line");
+  console.error("second line");
+  console.log("I cannot go on");
+  process.exit(3);
+}
+if (behaviour === "hang") {
+  console.log("not listening");
+  setInterval(() => {}, 1000);
+}
+if (behaviour === "detach") {
+  // A job that cuts every tie but its environment, and does not want to end.
+  spawn("sh", ["-c", "trap '' TERM HUP; sleep 1000 & wait; sleep 1000"], { detached: true, stdio: "ignore" }).unref();
+}
+
+const page = `<!DOCTYPE html><html><head><meta id="vscode-workbench-web-configuration" data-settings="{&quot;remoteAuthority&quot;:&quot;remote&quot;}"></head><body></body></html>`;
+
+const server = http.createServer((request, response) => {
+  const url = new URL(request.url, "http://engine");
+  const route = url.pathname.replace(base, "");
+  if (request.method !== "GET") {
+    response.writeHead(405).end();
+  } else if (route === "/") {
+    response.setHeader("Content-Security-Policy", "script-src 'self' 'nonce-engine-nonce'");
+    response.setHeader("Content-Type", "text/html");
+    response.end(page);
+  } else if (route === "/headers") {
+    response.end(JSON.stringify({ url: request.url, raw: request.rawHeaders }));
+  } else if (route === "/repeated") {
+    response.writeHead(200, [["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"], ["Connection", "X-Hop"], ["X-Hop", "1"], ["X-Kept", "1"]].flat());
+    response.end("ok");
+  } else if (route === "/body") {
+    let size = 0;
+    request.on("data", (piece) => (size += piece.length));
+    request.on("end", () => response.end(String(size)));
+    request.on("error", () => {});
+  } else if (route === "/big") {
+    // As much as is asked for, only as fast as it is taken.
+    let left = Number(url.searchParams.get("bytes"));
+    const piece = Buffer.alloc(65536, "x");
+    const more = () => {
+      while (left > 0) {
+        const part = left >= piece.length ? piece : piece.subarray(0, left);
+        left -= part.length;
+        if (!response.write(part)) return response.once("drain", more);
+      }
+      response.end();
+    };
+    more();
+  } else if (route === "/drip") {
+    response.write("one ");
+    response.on("close", () => fs.writeFileSync(path.join(option("--user-data-dir"), "closed"), "yes"));
+  } else if (route === "/die") {
+    response.write("half");
+    setImmediate(() => process.exit(7));
+  } else {
+    response.writeHead(404).end("Not found.");
+  }
+});
+
+server.on("upgrade", (request, socket) => {
+  if (request.url.includes("refuse")) {
+    socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\nX-Why: test\r\nConnection: close\r\n\r\nno entry");
+    return;
+  }
+  const accept = crypto.createHash("sha1").update(request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest("base64");
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nX-One: 1\r\nX-One: 2\r\n\r\n`);
+  socket.on("error", () => {});
+  if (request.url.includes("hangup")) socket.end("bye");
+  else socket.pipe(socket);
+});
+
+if (behaviour !== "hang") {
+  setTimeout(() => server.listen(option("--socket-path")), behaviour === "slow" ? 1000 : 0);
+}
