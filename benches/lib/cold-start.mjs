@@ -12,6 +12,8 @@ import { connect, get, getOn } from './wire.mjs';
 const RUNS = 10;
 // As often as our own daemon tries.
 const POLL_MS = 5;
+/** Between two starts: what the one before left to the kernel is done by then. */
+const SETTLE_MS = 500;
 
 const since = (began) => Number(process.hrtime.bigint() - began) / 1e6;
 
@@ -39,14 +41,16 @@ async function stopInstance(daemon) {
 }
 
 async function ours(daemon) {
-  await stopInstance(daemon);
   // A socket file that is left over refuses connections; one that is gone cannot be mistaken for the new one.
   fs.rmSync(daemon.socket, { force: true });
   const began = process.hrtime.bigint();
   const complete = page(get(daemon.address, '/', { limit: 30 }), began);
   const { socket, connected } = await firstConnection({ path: daemon.socket }, began);
   socket.destroy();
-  return { connected, complete: await complete };
+  const figures = { connected, complete: await complete };
+  // A server that has answered goes on loading for a while, at the expense of whoever is measured next.
+  await stopInstance(daemon);
+  return figures;
 }
 
 /** The instance's own command, with its directories replaced by another. */
@@ -91,6 +95,7 @@ export async function measureColdStart({ engine, entry, say }) {
     const dir = path.join(tempDir('bare'), 'instance');
     fs.cpSync(daemon.instanceDir, dir, { recursive: true, filter: (file) => !file.endsWith('.sock') });
     const command = bareCommand(daemon, dir);
+    await stopInstance(daemon);
     const peerDir = tempDir('cold-code-server');
     const ways = { 'hoody-code': () => ours(daemon), 'bare engine': () => bare(command) };
     if (entry) ways['code-server'] = () => codeServer(engine, entry, peerDir);
@@ -98,6 +103,7 @@ export async function measureColdStart({ engine, entry, say }) {
     // The first round fills directories and caches and is not counted.
     for (let i = 0; i <= RUNS; i++) {
       for (const [name, measure] of Object.entries(ways)) {
+        await sleep(SETTLE_MS);
         const one = await measure();
         if (i > 0) runs[name].push({ connected: round(one.connected, 1), complete: round(one.complete, 1) });
       }

@@ -111,7 +111,16 @@ mod tests {
 
     #[test]
     fn foreign_pages_may_not() {
-        for origin in ["http://evil.com", "null", "http://localhost:3000", "http://localhost", "http://127.0.0.1:8080", "file://", "localhost:8080", ""] {
+        for origin in [
+            "http://evil.com",
+            "null",
+            "http://localhost:3000",
+            "http://localhost",
+            "http://127.0.0.1:8080",
+            "file://",
+            "localhost:8080",
+            "",
+        ] {
             assert!(!verdict(Some(origin), None, Some("websocket"), true), "{origin}");
         }
         assert!(!verdict(None, Some("cross-site"), Some("no-cors"), false), "an image on another site must not start an editor");

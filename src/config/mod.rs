@@ -5,6 +5,6 @@ mod error;
 mod load;
 mod raw;
 
-pub use checked::{Config, Instances, ListenAddress, Limits, Log, LogFormat, Page, Server};
+pub use checked::{Config, Instances, Limits, ListenAddress, Log, LogFormat, Page, Server};
 pub use error::ConfigError;
 pub use load::{Overrides, load};

@@ -27,7 +27,7 @@ pub use command::{ServerDirs, ServerOptions, ServerUser, argv, env, env_for, see
 pub use error::EngineError;
 pub use installed::Engine;
 pub use layout::{Product, Tree};
-pub use page::{PageChanges, policy_nonce, rewrite};
 pub use locate::{cache_dir, locate};
 pub use pack::Effort;
+pub use page::{PageChanges, policy_nonce, rewrite};
 pub use store::{AddOptions, Progress, Store};

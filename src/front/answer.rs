@@ -72,13 +72,22 @@ impl ErrorCode {
     fn advice(self) -> (&'static str, &'static str) {
         match self {
             Self::BadRequest => ("This request cannot be read", "Open the link again, or type it anew."),
-            Self::InvalidFolder => ("This folder cannot be opened", "A folder is an absolute path without “..”, for example ?folder=/home/user/project."),
+            Self::InvalidFolder => {
+                ("This folder cannot be opened", "A folder is an absolute path without “..”, for example ?folder=/home/user/project.")
+            }
             Self::InvalidWorkspace => ("This workspace cannot be opened", "A workspace is the absolute path of a .code-workspace file."),
             Self::InvalidLocale => ("This language is not known", "A language is a tag such as “fr” or “zh-cn”."),
             Self::InvalidInstance => ("There is no such instance", "An instance is named by 1 to 63 of a–z, 0–9 and “-”."),
-            Self::OriginRefused => ("Not from here", "This address is not one that the service answers to, or another site’s page sent the request. Open the editor’s own URL; operators add host names to “domains” in the configuration."),
-            Self::FolderNotFound => ("This folder is not there", "Check the path, or create the folder first. “?ew=true” opens an empty window."),
-            Self::WorkspaceNotFound => ("This workspace is not there", "Check the path of the .code-workspace file. “?ew=true” opens an empty window."),
+            Self::OriginRefused => (
+                "Not from here",
+                "This address is not one that the service answers to, or another site’s page sent the request. Open the editor’s own URL; operators add host names to “domains” in the configuration.",
+            ),
+            Self::FolderNotFound => {
+                ("This folder is not there", "Check the path, or create the folder first. “?ew=true” opens an empty window.")
+            }
+            Self::WorkspaceNotFound => {
+                ("This workspace is not there", "Check the path of the .code-workspace file. “?ew=true” opens an empty window.")
+            }
             Self::NotFound => ("Nothing is here", "The editor is at the root of this address."),
             Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
             Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),
@@ -121,7 +130,10 @@ impl ApiError {
         let status = self.code.status();
         let mut response = if wants_html(headers) {
             let (heading, advice) = self.code.advice();
-            let retry = matches!(self.code, ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances);
+            let retry = matches!(
+                self.code,
+                ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances
+            );
             pages::error(page, heading, &self.message, advice, &self.log, retry)
         } else {
             #[derive(Serialize)]

@@ -38,7 +38,6 @@ pub(super) async fn serve(app: Arc<App>, stream: Stream, peer: Peer, limits: Lim
         .header_read_timeout(limits.header_timeout)
         .max_headers(MAX_HEADERS)
         .max_buf_size(limits.header_bytes)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     tokio::pin!(connection);

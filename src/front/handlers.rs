@@ -57,7 +57,9 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     }
     let (instance, target) = match route {
         Route::Of(instance, target) => (instance, target),
-        Route::AddSlash(id) => return Handled { response: add_slash(&id, &request, &live.config.page), route: name, instance: Some(id), client },
+        Route::AddSlash(id) => {
+            return Handled { response: add_slash(&id, &request, &live.config.page), route: name, instance: Some(id), client };
+        }
         Route::InvalidInstance => {
             let error = ApiError::new(ErrorCode::InvalidInstance, "not an instance id");
             return refused(error, request.headers(), &live.config.page, name, client);

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn bad_ones() {
-        for query in ["folder=a", "folder=", "folder", "folder=/a/../b", "folder=/a%00", "folder=%2Fa%2F..%2Fb", "folder=%ff", "f%6flder=x"] {
+        for query in ["folder=a", "folder=", "folder", "folder=/a/../b", "folder=/a%00", "folder=%2Fa%2F..%2Fb", "folder=%ff", "f%6flder=x"]
+        {
             assert_eq!(code(query), ErrorCode::InvalidFolder, "{query}");
         }
         for query in ["workspace=/a", "workspace=a.code-workspace", "workspace=/../a.code-workspace"] {

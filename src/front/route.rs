@@ -149,7 +149,18 @@ mod tests {
         assert_eq!(target("/stable-abc/static/out/a.js"), Some(Target::Asset("out/a.js".into())));
         assert_eq!(target("/stable-abc"), Some(Target::Engine));
         assert_eq!(target("/stable-abc/vscode-remote-resource"), Some(Target::Engine));
-        for path in ["/stable-abcd/static/a", "/stable-abcd", "/stable-other/static/a", "/static/a", "/api/v1/code/", "/version", "", "/index.html", "//", "/delay-shutdown"] {
+        for path in [
+            "/stable-abcd/static/a",
+            "/stable-abcd",
+            "/stable-other/static/a",
+            "/static/a",
+            "/api/v1/code/",
+            "/version",
+            "",
+            "/index.html",
+            "//",
+            "/delay-shutdown",
+        ] {
             assert_eq!(target(path), None, "{path}");
         }
     }

@@ -40,9 +40,7 @@ impl HostName {
 
     /// Whether the name can only mean this machine: `localhost`, a name below it, or a loopback address.
     pub fn is_loopback(&self) -> bool {
-        self.name == "localhost"
-            || self.name.ends_with(".localhost")
-            || self.name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        self.name == "localhost" || self.name.ends_with(".localhost") || self.name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Whether the name is `domain` itself or lies below it.
@@ -131,7 +129,16 @@ mod tests {
         assert_eq!(id("acme-web-code-1.srv7.example.com"), Some("acme-web-code-1".into()));
         assert_eq!(id("ACME-web-CODE-12.localhost:8080"), Some("acme-web-code-12".into()));
         assert_eq!(id("a-b-c-code-2"), Some("a-b-c-code-2".into()));
-        for other in ["web-code-1.x", "code-1.x", "acme-web-code-.x", "acme-web-code-01.x", "acme-web-code-1x.x", "-a-code-1.x", "127.0.0.1", "[::1]:80"] {
+        for other in [
+            "web-code-1.x",
+            "code-1.x",
+            "acme-web-code-.x",
+            "acme-web-code-01.x",
+            "acme-web-code-1x.x",
+            "-a-code-1.x",
+            "127.0.0.1",
+            "[::1]:80",
+        ] {
             assert_eq!(id(other), None, "{other}");
         }
     }

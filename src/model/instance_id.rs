@@ -35,10 +35,7 @@ impl FromStr for InstanceId {
 
     fn from_str(text: &str) -> Result<Self, InvalidInstanceId> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let ok = (1..=MAX_LEN).contains(&text.len())
-            && text.bytes().all(allowed)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
+        let ok = (1..=MAX_LEN).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-');
         if ok { Ok(Self(Arc::from(text))) } else { Err(InvalidInstanceId) }
     }
 }

@@ -43,14 +43,9 @@ impl ProcessTable {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let belongs = |pid: i32, row: &Row| {
             root.is_some_and(|root| pid == root || row.session == root || self.descends(pid, root))
-                || fs::read(format!("/proc/{pid}/environ"))
-                    .is_ok_and(|environ| environ.split(|b| *b == 0).any(&marks))
+                || fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ.split(|b| *b == 0).any(&marks))
         };
-        self.rows
-            .iter()
-            .filter(|(pid, row)| **pid != own && belongs(**pid, row))
-            .filter_map(|(pid, _)| Pid::from_raw(*pid))
-            .collect()
+        self.rows.iter().filter(|(pid, row)| **pid != own && belongs(**pid, row)).filter_map(|(pid, _)| Pid::from_raw(*pid)).collect()
     }
 
     fn descends(&self, pid: i32, ancestor: i32) -> bool {

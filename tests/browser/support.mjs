@@ -20,14 +20,14 @@ import { chromium } from 'playwright-core';
 
 import { Daemon } from './daemon.mjs';
 import { watch } from './watch.mjs';
-import { ready } from './workbench.mjs';
+import { markReady, ready } from './workbench.mjs';
 
 export { engine, until } from './daemon.mjs';
 
 const output = path.join(path.dirname(fileURLToPath(import.meta.url)), 'output');
 
 /** Defaults of every scene: no question whether a folder is trusted, and a file is saved when somebody saves it. */
-const SETTINGS = '"security.workspace.trust.enabled" = false\n"files.autoSave" = "off"\n';
+const SETTINGS = { 'security.workspace.trust.enabled': false, 'files.autoSave': 'off', 'telemetry.telemetryLevel': 'off' };
 
 let browser;
 after(async () => (await browser)?.close());
@@ -43,8 +43,8 @@ function sharedBrowser() {
 }
 
 /**
- * Makes a test function of `play`. Options: `settings` (lines for `[page.settings]`), `config` (text before them), `args` and
- * `engine` for the daemon, `start: false` when the scene starts its daemons itself with `start(options)`.
+ * Makes a test function of `play`. Options: `config` (TOML), `settings` (an object, for `[page.settings]`; `bare: true` leaves
+ * the kit's own ones out), `args` and `engine` for the daemon; `start: false` when the scene calls `start(options)` itself.
  */
 export function scene(options, play) {
   if (typeof options === 'function') [options, play] = [{}, options];
@@ -55,8 +55,10 @@ export function scene(options, play) {
       directory,
       project: makeProject(path.join(directory, 'project')),
       /** Starts a daemon; several of one scene need an own `name` each. */
-      async start({ name = '.', settings = '', config = '', ...rest } = {}) {
-        const text = `${config}\n[page.settings]\n${SETTINGS}${settings}`;
+      async start({ name = '.', config = '', settings = {}, bare = false, ...rest } = {}) {
+        const defaults = Object.entries(bare ? settings : { ...SETTINGS, ...settings });
+        const lines = defaults.map(([key, value]) => `${JSON.stringify(key)} = ${JSON.stringify(value)}`);
+        const text = [config, '[page.settings]', ...lines, ''].join('\n');
         const daemon = await Daemon.start(path.join(directory, name), { config: text, ...rest });
         daemons.push(daemon);
         return daemon;
@@ -65,6 +67,7 @@ export function scene(options, play) {
       async profile(contextOptions = {}) {
         const context = await (await sharedBrowser()).newContext({ viewport: { width: 1280, height: 800 }, ...contextOptions });
         contexts.push(context);
+        await context.addInitScript(markReady);
         const page = await context.newPage();
         page.setDefaultTimeout(30_000);
         page.watch = watch(page);

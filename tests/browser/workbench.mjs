@@ -8,10 +8,25 @@ import { until } from './daemon.mjs';
 
 const keyboard = (page) => (page.keyboard ? page : page.page()).keyboard;
 
-/** Waits until the workbench has been restored: its parts are there, and the extension host has had its say. */
+/** Runs in every page before its own scripts: remembers that the workbench has said it is up. */
+export function markReady() {
+  addEventListener('ide-ready', () => (globalThis.ideReady = true), { once: true });
+}
+
+/** Waits until the workbench is up: it has said so, and what a person looks at first is there. */
 export async function ready(page) {
+  // Asked again and again rather than once, because a loader replaces its own page.
+  await until('the workbench is up', () => page.evaluate(() => globalThis.ideReady === true), 60_000);
   await page.locator('.monaco-workbench .part.editor').first().waitFor();
-  await page.locator('.monaco-workbench .part.statusbar .statusbar-item').first().waitFor({ state: 'attached' });
+  // The explorer's rows; a window without a folder has no side bar.
+  await page.locator('.explorer-folders-view .monaco-list-row, .monaco-workbench.nosidebar').first().waitFor({ state: 'attached' });
+}
+
+/** Waits until the explorer says that no folder is open. */
+export async function emptyWindow(page) {
+  await page.locator('.monaco-workbench.nosidebar').waitFor();
+  await keyboard(page).press('Control+Shift+E');
+  await page.locator('.explorer-empty-view').first().waitFor();
 }
 
 /** Names of the rows that the explorer shows. */
@@ -33,11 +48,11 @@ export async function quickOpen(page, name) {
   await shown(page, path.basename(name));
 }
 
-/** Runs a command by its title. */
+/** Runs a command by its title, category included. */
 export async function command(page, title) {
   await input(page, 'F1', title);
-  await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: title.replace(/^.*: /, '') }).first().waitFor();
-  await keyboard(page).press('Enter');
+  // Chosen by its whole title: what stands first for it is sometimes another one.
+  await page.locator(`.quick-input-list .monaco-list-row[aria-label^="${title}"]`).first().click();
 }
 
 async function input(page, key, text) {
@@ -63,7 +78,7 @@ export const editor = (page) => page.locator('.editor-group-container.active .ed
 /** The text that the active editor shows; only what is on the screen. */
 export async function editorText(page) {
   const lines = await editor(page).locator('.view-line').evaluateAll((all) =>
-    all.map((line) => ({ top: parseFloat(line.style.top), text: line.textContent.replaceAll(' ', ' ') })));
+    all.map((line) => ({ top: parseFloat(line.style.top), text: line.textContent.replaceAll('\u00a0', ' ') })));
   return lines.sort((a, b) => a.top - b.top).map((line) => line.text).join('\n');
 }
 
@@ -82,13 +97,14 @@ export async function save(page, file, text) {
   await page.locator('.editor-group-container.active .tab.active:not(.dirty)').waitFor();
 }
 
-/** Opens a terminal and waits until one can type in it. */
+/** Opens the terminal panel, and waits until keys go to a terminal there. */
 export async function openTerminal(page) {
-  await keyboard(page).press('Control+Backquote');
-  await page.locator('.terminal-wrapper.active .xterm-screen').waitFor();
-  // The shell's prompt: something stands in the terminal.
-  await until('the terminal shows a prompt', async () => (await page.locator('.terminal-wrapper.active .xterm-helper-textarea').count()) > 0);
-  await page.locator('.terminal-wrapper.active .xterm-helper-textarea').focus();
+  await until('a terminal has the focus', async () => {
+    await keyboard(page).press('Control+Backquote');
+    await page.locator('.terminal-wrapper.active .xterm-helper-textarea').waitFor({ state: 'attached', timeout: 5_000 });
+    await page.locator('.terminal-wrapper.active .xterm-helper-textarea:focus').waitFor({ state: 'attached', timeout: 2_000 });
+    return true;
+  });
 }
 
 /** Types a command line into the terminal that has the focus. What comes of it is to be waited for. */

@@ -60,7 +60,12 @@ fn errors_are_named_and_leak_nothing() {
 fn wrong_methods_are_told_what_is_allowed() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
-    for (method, path, allow) in [("POST", "/", "GET, HEAD"), ("GET", "/mint-key", "POST"), ("DELETE", "/api/v1/code/health", "GET, HEAD"), ("PUT", "/stable-c0ffee/x", "GET, HEAD")] {
+    for (method, path, allow) in [
+        ("POST", "/", "GET, HEAD"),
+        ("GET", "/mint-key", "POST"),
+        ("DELETE", "/api/v1/code/health", "GET, HEAD"),
+        ("PUT", "/stable-c0ffee/x", "GET, HEAD"),
+    ] {
         let answer = daemon.send(method, path, &[]);
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
     }

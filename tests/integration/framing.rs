@@ -31,7 +31,9 @@ fn smuggling_attempts_are_refused_and_the_connection_is_closed() {
         let _ = stream.read_to_end(&mut rest);
         assert!(rest.is_empty(), "{what}: the rest was taken for a request: {:?}", String::from_utf8_lossy(&rest));
     }
-    for line in ["GET http://evil.example/ HTTP/1.1", "CONNECT localhost:1 HTTP/1.1", "GET / HTTP/1.1\r\nHost:", "GET / HTTP/1.1\r\nX-No-Host: 1"] {
+    for line in
+        ["GET http://evil.example/ HTTP/1.1", "CONNECT localhost:1 HTTP/1.1", "GET / HTTP/1.1\r\nHost:", "GET / HTTP/1.1\r\nX-No-Host: 1"]
+    {
         let host = if line.contains('\n') { String::new() } else { format!("Host: {}\r\n", daemon.address) };
         let mut stream = exchange(daemon.address, format!("{line}\r\n{host}\r\n").as_bytes());
         let status = read_response(&mut stream, false).map(|answer| answer.status);

@@ -38,7 +38,10 @@ fn the_environment_is_built_from_nothing() {
     for pid in daemon.processes("default") {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let environ = String::from_utf8_lossy(&environ);
-        assert!(!environ.contains("SECRET_OF_THE_DAEMON") && !environ.contains("NODE_OPTIONS") && !environ.contains("CODE_SERVER_PARENT_PID"), "{environ}");
+        assert!(
+            !environ.contains("SECRET_OF_THE_DAEMON") && !environ.contains("NODE_OPTIONS") && !environ.contains("CODE_SERVER_PARENT_PID"),
+            "{environ}"
+        );
     }
 }
 

@@ -14,7 +14,9 @@ fn a_rebound_host_name_is_refused() {
     for host in ["evil.example", "127.0.0.1.evil.example", "srv7.example.com.evil.example", "10.0.0.1"] {
         assert_eq!(code(host), "origin_refused", "{host}");
     }
-    for host in [format!("localhost:{port}"), "127.0.0.1".into(), "[::1]:9".into(), "x.localhost".into(), "acme-web-code-1.srv7.example.com".into()] {
+    for host in
+        [format!("localhost:{port}"), "127.0.0.1".into(), "[::1]:9".into(), "x.localhost".into(), "acme-web-code-1.srv7.example.com".into()]
+    {
         assert_eq!(code(&host), "ok", "{host}");
     }
     // Nobody is believed who only says that he forwards.
@@ -26,7 +28,9 @@ fn other_origins_may_link_but_not_script() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
     let own = format!("http://{}", daemon.address);
-    let ws = |origin: &str| WebSocket::open(daemon.address, "/stable-c0ffee?reconnectionToken=1", &[("Origin", origin)]).map(|_| ()).map_err(|r| r.code());
+    let ws = |origin: &str| {
+        WebSocket::open(daemon.address, "/stable-c0ffee?reconnectionToken=1", &[("Origin", origin)]).map(|_| ()).map_err(|r| r.code())
+    };
     assert_eq!(ws("http://evil.example"), Err("origin_refused".into()));
     assert_eq!(ws("null"), Err("origin_refused".into()));
     assert_eq!(ws(&format!("http://localhost:{}", daemon.address.port())), Err("origin_refused".into()));
@@ -44,7 +48,8 @@ fn other_origins_may_link_but_not_script() {
 fn a_trusted_proxy_is_believed() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "[server]\ndomains = ['example.com']\ntrusted_proxies = ['127.0.0.1']\n");
-    let headers = [("X-Forwarded-For", "6.6.6.6, 10.1.2.3"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a-b-code-1.example.com")];
+    let headers =
+        [("X-Forwarded-For", "6.6.6.6, 10.1.2.3"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a-b-code-1.example.com")];
     let answer = daemon.send("GET", "/stable-c0ffee/headers", &headers).json();
     let raw: Vec<&str> = answer["raw"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
     let header = |name: &str| raw.chunks(2).find(|pair| pair[0].eq_ignore_ascii_case(name)).map(|pair| pair[1]);

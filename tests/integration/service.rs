@@ -100,7 +100,8 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_otherwise() {
     daemon.wait_log("configuration not reloaded");
     assert!(daemon.log().contains("nmae"), "{}", daemon.log());
     assert_eq!(name(), "After");
-    std::fs::write(daemon.config_file(), "[page]\nname = 'After'\n[server]\nlisten = ['127.0.0.1:1']\n[limits]\nconnections = 5\n").unwrap();
+    std::fs::write(daemon.config_file(), "[page]\nname = 'After'\n[server]\nlisten = ['127.0.0.1:1']\n[limits]\nconnections = 5\n")
+        .unwrap();
     daemon.signal("HUP");
     daemon.wait_log("[limits] changed: takes effect at the next start");
     socket.send_raw(b"still here").unwrap();

@@ -66,8 +66,10 @@ fn a_thousand_at_once() {
 fn the_real_engine_answers_its_own_handshake() {
     let engine = real_engine();
     let daemon = Daemon::start(engine.dir(), "");
-    let path = format!("{}?reconnectionToken=00000000-0000-4000-8000-000000000000&reconnection=false&skipWebSocketFrames=false", engine.base());
-    let mut socket = WebSocket::open(daemon.address, &path, &[("Origin", &format!("http://{}", daemon.address))]).map_err(|r| r.text()).unwrap();
+    let path =
+        format!("{}?reconnectionToken=00000000-0000-4000-8000-000000000000&reconnection=false&skipWebSocketFrames=false", engine.base());
+    let mut socket =
+        WebSocket::open(daemon.address, &path, &[("Origin", &format!("http://{}", daemon.address))]).map_err(|r| r.text()).unwrap();
     let message = br#"{"type":"auth","auth":"00000000000000000000"}"#;
     let mut frame = vec![2];
     frame.extend([0; 8]);

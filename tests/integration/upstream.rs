@@ -8,7 +8,16 @@ use crate::support::{Daemon, FakeEngine, eventually, exchange, read_response, re
 fn headers_pass_except_those_of_the_connection() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
-    let sent = [("X-Twice", "1"), ("X-Twice", "2"), ("X-Forwarded-For", "6.6.6.6"), ("Forwarded", "for=6.6.6.6"), ("X-Secret", "1"), ("Connection", "X-Secret"), ("TE", "trailers"), ("Proxy-Connection", "close")];
+    let sent = [
+        ("X-Twice", "1"),
+        ("X-Twice", "2"),
+        ("X-Forwarded-For", "6.6.6.6"),
+        ("Forwarded", "for=6.6.6.6"),
+        ("X-Secret", "1"),
+        ("Connection", "X-Secret"),
+        ("TE", "trailers"),
+        ("Proxy-Connection", "close"),
+    ];
     let answer = daemon.send("GET", "/i/alice/stable-c0ffee/headers?q=%2F&r=1", &sent).json();
     assert_eq!(answer["url"], "/stable-c0ffee/headers?q=%2F&r=1");
     let raw: Vec<&str> = answer["raw"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();

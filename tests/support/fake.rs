@@ -30,7 +30,8 @@ impl FakeEngine {
         std::fs::write(&node, format!("#!/bin/sh\nexec '{}' \"$@\"\n", real_engine().node().display())).expect("a script");
         std::fs::set_permissions(&node, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
         let store = Store::new(dir.path().join("engines"));
-        let options = AddOptions { id: Some("fake-1".into()), warm: false, effort: hoody_code::engine::Effort::Quick, ..AddOptions::default() };
+        let options =
+            AddOptions { id: Some("fake-1".into()), warm: false, effort: hoody_code::engine::Effort::Quick, ..AddOptions::default() };
         let tree = Tree::discover(&tree, Some(&node)).expect("a tree");
         let engine = store.add(&tree, &options, &mut |_| {}).expect("an engine");
         Self { dir, engine }

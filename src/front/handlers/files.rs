@@ -44,9 +44,7 @@ fn cached(kind: &'static str, content: Bytes, cache: &'static str) -> Response<B
 }
 
 pub(super) fn manifest(page: &Page, instance: &InstanceId) -> Response<Body> {
-    let icon = |name: &str, size: u32, purpose: &str| {
-        json!({"src": format!("./_static/src/browser/media/{name}-{size}.png"), "type": "image/png", "sizes": format!("{size}x{size}"), "purpose": purpose})
-    };
+    let icon = |name: &str, size: u32, purpose: &str| json!({"src": format!("./_static/src/browser/media/{name}-{size}.png"), "type": "image/png", "sizes": format!("{size}x{size}"), "purpose": purpose});
     let name = if instance.as_str() == "default" { page.name.clone() } else { format!("{} – {instance}", page.name) };
     let manifest = json!({
         "name": name, "short_name": page.name, "id": "./", "start_url": "./", "scope": "./",

@@ -40,12 +40,19 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
 }
 
 /// The page as the engine makes it.
-async fn fetch(context: &Context, lease: Lease, parameters: &Parameters, request: Request<Incoming>) -> Result<Response<Incoming>, ApiError> {
+async fn fetch(
+    context: &Context,
+    lease: Lease,
+    parameters: &Parameters,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, ApiError> {
     let (mut parts, _) = request.into_parts();
     let query = parameters.to_query();
     parts.uri = format!("/?{query}").parse::<Uri>().map_err(ApiError::internal)?;
     // The page is rewritten, so it has to come as it is and whole.
-    for name in [header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE, header::UPGRADE, header::CONTENT_LENGTH] {
+    for name in
+        [header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE, header::UPGRADE, header::CONTENT_LENGTH]
+    {
         parts.headers.remove(name);
     }
     if let Some(locale) = &parameters.locale {
