@@ -5,7 +5,6 @@
 // Prints tables and leaves output/latest.json beside this file. What each row is: README.md.
 
 import fs from 'node:fs';
-import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { installCodeServer, readyCodeServer } from './lib/code-server.mjs';
 import { measureColdStart } from './lib/cold-start.mjs';
@@ -13,7 +12,8 @@ import { engineOf, startDaemon } from './lib/daemon.mjs';
 import { measureHttp, measureWebsocket } from './lib/latency.mjs';
 import { startNginx } from './lib/nginx.mjs';
 import { measurePageLoads } from './lib/page-load.mjs';
-import { cleanUp, cleanUpAlways } from './lib/processes.mjs';
+import { cleanUp, cleanUpAlways, watchOthers } from './lib/processes.mjs';
+import { round } from './lib/numbers.mjs';
 import * as print from './lib/report.mjs';
 import { measureStatic, pickFiles } from './lib/static-files.mjs';
 
@@ -43,12 +43,11 @@ async function attempt(what, work) {
 async function row(name, work) {
   if (!wanted(name)) return;
   say(name);
-  const load = round1(os.loadavg()[0]);
+  const others = watchOthers();
   const figures = await attempt(name, work);
-  if (figures) result.rows[name] = { loadBefore: load, ...figures };
+  // Figures of a busy machine are worth less: whoever reads them has to know.
+  if (figures) result.rows[name] = { others: round(others(), 3), ...figures };
 }
-
-const round1 = (value) => Number(value.toFixed(1));
 
 async function main() {
   cleanUpAlways();

@@ -88,6 +88,22 @@ export const treeCpu = (pid) => tree(pid).reduce((sum, process) => sum + process
 /** CPU time in ms of one process alone. */
 export const ownCpu = (pid) => (stat(pid)?.own ?? 0) * TICK_MS;
 
+/**
+ * Watches how much of the machine others use: call what it gives back for their share since then, 0 to 1. Others is everything
+ * that is not this process, its children and what they left behind; time that the hypervisor took counts too.
+ */
+export function watchOthers() {
+  const busy = () => {
+    const [user, nice, system, , , irq, softirq, steal] = fs.readFileSync('/proc/stat', 'latin1').split('\n')[0].trim().split(/\s+/).slice(1).map(Number);
+    return (user + nice + system + irq + softirq + steal) * TICK_MS;
+  };
+  const [began, busyBefore, oursBefore] = [performance.now(), busy(), treeCpu(process.pid)];
+  return () => {
+    const all = (performance.now() - began) * os.cpus().length;
+    return Math.min(1, Math.max(0, (busy() - busyBefore - (treeCpu(process.pid) - oursBefore)) / all));
+  };
+}
+
 export const commandLine = (pid) => fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
 
 export const environment = (pid) =>

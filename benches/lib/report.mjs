@@ -18,7 +18,7 @@ export function targets(rows) {
   const add = (what, limit, value, unit, passed) => found.push({ what, limit, value, unit, passed: Boolean(passed) });
   for (const { file, accept, servers } of rows.static?.files ?? []) {
     if (!servers.nginx) continue;
-    const ratio = servers['hoody-code'].rate / servers.nginx.rate;
+    const ratio = servers['hoody-code'].ofNginx;
     const how = accept === 'identity' ? 'identity' : 'compressed';
     add(`${file}, ${how}: requests per second against nginx`, '≥ 1.00', ratio, '×', ratio >= 1);
   }
@@ -45,8 +45,8 @@ function staticTables({ files }) {
   const rows = [['', 'req/s', 'of nginx', 'bytes sent', 'coding', 'server CPU µs/req']];
   for (const { file, size, accept, servers } of files) {
     rows.push([`${file} (${show(size)} bytes), ${accept === 'identity' ? 'identity' : 'as a browser asks'}`, '', '', '', '', '']);
-    for (const [name, { rate, cpuUs, bytes, encoding }] of Object.entries(servers)) {
-      const ratio = servers.nginx ? `${show(rate / servers.nginx.rate, 2)}×` : '–';
+    for (const [name, { rate, ofNginx, cpuUs, bytes, encoding }] of Object.entries(servers)) {
+      const ratio = ofNginx === undefined ? '–' : `${show(ofNginx, 2)}×`;
       rows.push([`  ${name}`, show(rate), ratio, show(bytes), encoding, show(cpuUs, rate < 1000 ? 0 : 1)]);
     }
   }
@@ -93,7 +93,7 @@ function targetTable(all) {
 /** Everything, as text. */
 export function report({ machine: m, engine, rows, targets: all, problems }) {
   const blocks = [
-    [`${m.cores} cores (${m.cpu}), ${m.memoryGb} GB, ${m.system}; VS Code ${engine.version}, node ${m.node}; load average before each row: ${Object.entries(rows).map(([name, { loadBefore }]) => `${name} ${loadBefore}`).join(', ')}`],
+    [`${m.cores} cores (${m.cpu}), ${m.memoryGb} GB, ${m.system}; VS Code ${engine.version}, node ${m.node}; others used of the machine: ${Object.entries(rows).map(([name, { others }]) => `${show(others * 100)} % during ${name}`).join(', ')}`],
     rows.static && staticTables(rows.static),
     rows.load && loadTable(rows.load),
     rows.latency && latencyTable('one request after the other, kept alive: GET of the engine\'s version', rows.latency),

@@ -6,9 +6,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { picture, scene, until } from './support.mjs';
-import { command, editorText, explorerRows, openFromExplorer, openTerminal, quickOpen, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
+import { command, editorText, explorerRows, openFromExplorer, openTerminal, quickOpen, save, typeAtEnd, typeCommand } from './workbench.mjs';
 
-test('a file that is edited and saved is on the disk, and there again after a reload', scene(async ({ daemon, project, visit }) => {
+test('a file that is edited and saved is on the disk, and there again after a reload', scene(async ({ daemon, project, visit, reload }) => {
   const page = await visit(`${daemon.url}?folder=${project}`);
   await until('the explorer shows the project', async () =>
     assert.deepEqual((await explorerRows(page)).sort(), ['README.md', 'notes.txt', 'package.json', 'src']) === undefined);
@@ -16,8 +16,7 @@ test('a file that is edited and saved is on the disk, and there again after a re
   await typeAtEnd(page, 'two');
   await save(page, path.join(project, 'notes.txt'), 'one\ntwo');
   await picture(page, 'edited');
-  await page.reload({ waitUntil: 'commit' });
-  await ready(page);
+  await reload(page);
   await openFromExplorer(page, 'notes.txt');
   assert.equal(await editorText(page), 'one\ntwo');
   await quickOpen(page, 'harbour.js');
@@ -63,7 +62,7 @@ test('a second browser sees the same instance', scene(async ({ daemon, project, 
   assert.deepEqual(daemon.instance().engines(), engines);
 }));
 
-test('after its engine was killed the editor goes on', scene(async ({ daemon, project, visit }) => {
+test('after its engine was killed the editor goes on', scene(async ({ daemon, project, visit, reload }) => {
   const page = await visit(`${daemon.url}?folder=${project}`);
   await openFromExplorer(page, 'notes.txt');
   const { engines, pids } = daemon.instance();
@@ -71,8 +70,7 @@ test('after its engine was killed the editor goes on', scene(async ({ daemon, pr
   page.watch.check();
   process.kill(old, 'SIGKILL');
   await until('what the dead engine has left is gone', () => before.every((pid) => !pids().includes(pid)));
-  await page.reload({ waitUntil: 'commit' });
-  await ready(page);
+  await reload(page);
   // The page noticed, of course. What it says from here on counts.
   page.watch.forget();
   await openFromExplorer(page, 'notes.txt');

@@ -77,9 +77,16 @@ export function scene(options, play) {
       /** Opens `url` in a new profile (or in `page`) and waits until the editor is up. */
       async visit(url, { page, ...contextOptions } = {}) {
         page ??= await stage.profile(contextOptions);
+        page.watch.leave();
         await page.goto(url, { waitUntil: 'commit' });
         await ready(page);
         return page;
+      },
+      /** Reloads `page` and waits until the editor is up. */
+      async reload(page) {
+        page.watch.leave();
+        await page.reload({ waitUntil: 'commit' });
+        await ready(page);
       },
     };
     try {

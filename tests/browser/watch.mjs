@@ -8,9 +8,6 @@ import assert from 'node:assert/strict';
 const NOISE = [
   // Asks for an authentication provider before the extension that provides it has come up; it goes on without.
   /Timed out waiting for authentication provider/,
-  // What it still says while its page is left or closed.
-  /\(Canceled: Canceled\)/,
-  /\[lifecycle\] Long running operations during shutdown are unsupported in the web/,
 ];
 
 /** Follows `page`; `check()` fails when anything happened that is not expected. */
@@ -18,6 +15,9 @@ export function watch(page) {
   const expected = [...NOISE];
   const problems = [];
   const all = [];
+  let left = false;
+  // A workbench that is taken apart has much to say, and nobody minds; until the next page begins.
+  page.on('framenavigated', (frame) => frame === page.mainFrame() && (left = false));
   const note = (text) => {
     all.push(text);
     if (!expected.some((pattern) => pattern.test(text))) problems.push(text.slice(0, 400));
@@ -31,9 +31,9 @@ export function watch(page) {
     if (message.type() !== 'error') return void all.push(`${message.type()}: ${message.text()}`);
     // The browser's own line on a request that failed; the request itself is looked at below.
     if (/^Failed to load resource/.test(message.text()) && !ours(url)) return;
-    note(`console: ${message.text()} (${url})`);
+    if (!left) note(`console: ${message.text()} (${url})`);
   });
-  page.on('pageerror', (error) => note(`exception: ${error.stack ?? error}`));
+  page.on('pageerror', (error) => left || note(`exception: ${error.stack ?? error}`));
   page.on('response', (response) => {
     if (response.status() >= 400 && ours(response.url())) note(`answer ${response.status()}: ${response.request().method()} ${response.url()}`);
   });
@@ -48,6 +48,8 @@ export function watch(page) {
     problems,
     /** Lets what matches `pattern` pass from now on; say why where it is called. */
     expect: (pattern) => expected.push(pattern),
+    /** To be called before the page is sent elsewhere or reloaded. */
+    leave: () => (left = true),
     /** Forgets what has been seen so far; say why where it is called. */
     forget: () => problems.splice(0),
     check: () => assert.deepEqual([...problems], [], `a page saw errors at ${page.url()}`),

@@ -26,7 +26,7 @@ export async function ready(page) {
 export async function emptyWindow(page) {
   await page.locator('.monaco-workbench.nosidebar').waitFor();
   await keyboard(page).press('Control+Shift+E');
-  await page.locator('.explorer-empty-view').first().waitFor();
+  await page.locator('.part.sidebar .welcome-view-content .monaco-button').first().waitFor();
 }
 
 /** Names of the rows that the explorer shows. */

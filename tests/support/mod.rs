@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use fake::{FakeEngine, real_engine};
-pub(crate) use http::{exchange, read_response, request};
+pub(crate) use http::{Response, exchange, read_response, request};
 pub(crate) use websocket::WebSocket;
 
 /// Long enough for a busy machine; what works needs none of it.
