@@ -27,6 +27,9 @@ pub struct Settings {
     pub start_timeout: Duration,
 }
 
+/// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one.
+const MOST_REMEMBERED: usize = 4096;
+
 /// All instances. Cheap to clone.
 #[derive(Clone)]
 pub struct Instances(Arc<Shared>);
@@ -213,6 +216,10 @@ impl Instances {
 
     fn instance(&self, id: &InstanceId) -> Arc<Instance> {
         let mut table = self.table();
+        if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
+            // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.
+            table.retain(|_, known| Arc::strong_count(known) > 1 || known.status.receiver_count() > 0 || known.is_at_work());
+        }
         Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(Instance::new(id.clone()))))
     }
 
@@ -256,6 +263,11 @@ impl Instance {
 
     fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything of it runs or is about to.
+    fn is_at_work(&self) -> bool {
+        !matches!(self.status.borrow().state, InstanceState::Stopped | InstanceState::Failed { .. })
     }
 
     fn status(&self) -> Status {
