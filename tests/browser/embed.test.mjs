@@ -1,0 +1,52 @@
+// The editor inside other pages.
+
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { picture, scene, until } from './support.mjs';
+import { openFromExplorer, ready, save, typeAtEnd } from './workbench.mjs';
+
+/** Serves `html` at `url` of the daemon's origin. */
+const serve = (page, url, html) => page.route(url, (route) => route.fulfill({ contentType: 'text/html', body: html }));
+
+/** The frame that holds the workbench itself. */
+const editorFrame = (page, folder) =>
+  until('the editor has its frame', () => page.frames().find((frame) => frame.url().endsWith(`/?folder=${folder}`)));
+
+test('the page for embedding holds the editor and tells the page around it when it is up', scene(async ({ daemon, project, profile }) => {
+  const page = await profile();
+  const outer = `${daemon.url}outer.html`;
+  await serve(page, outer, `<!DOCTYPE html><title>outer</title><link rel="icon" href="data:,"><body style="margin:20px">
+    <script>globalThis.heard = []; addEventListener('message', (event) => heard.push({ data: event.data, frame: event.source === frames[0], origin: event.origin }))</script>
+    <iframe style="width:1200px;height:700px" src="/api/v1/code?folder=${project}"></iframe>`);
+  await page.goto(outer);
+  const frame = await editorFrame(page, project);
+  await ready(frame);
+  const said = await until('the outer page hears of it', () => page.evaluate(() => globalThis.heard.find((message) => message.data?.event === 'loaded')));
+  assert.deepEqual(said, { data: { event: 'loaded' }, frame: true, origin: new URL(daemon.url).origin });
+  await openFromExplorer(frame, 'notes.txt');
+  await typeAtEnd(frame, 'embedded');
+  await save(frame, path.join(project, 'notes.txt'), 'one\nembedded');
+  await picture(page, 'embedded');
+}));
+
+test('the page for embedding works on its own and for a named instance', scene(async ({ daemon, project, profile }) => {
+  const page = await profile();
+  await page.goto(`${daemon.url}i/alice/api/v1/code?folder=${project}`);
+  await page.locator('body[data-ready=true]').waitFor();
+  const frame = await editorFrame(page, project);
+  assert.equal(new URL(frame.url()).pathname, '/i/alice/');
+  await openFromExplorer(frame, 'notes.txt');
+  assert.equal(daemon.instance('alice').engines().length, 1);
+}));
+
+test('a page of another origin cannot frame the editor', scene(async ({ daemon, project, profile }) => {
+  const page = await profile();
+  page.watch.expect(/frame-ancestors|Framing|403|ERR_BLOCKED_BY_RESPONSE/);
+  const outer = `http://elsewhere.localhost:${daemon.port}/outer.html`;
+  await serve(page, outer, `<!DOCTYPE html><link rel="icon" href="data:,"><iframe src="${daemon.url}?folder=${project}"></iframe>`);
+  await page.goto(outer, { waitUntil: 'load' });
+  const frame = page.frames().find((one) => one !== page.mainFrame());
+  assert.equal(await frame.evaluate(() => document.querySelector('.monaco-workbench, meta#vscode-workbench-web-configuration')), null);
+}));
