@@ -68,6 +68,8 @@ fn serve(args: &ServeArgs) -> ExitCode {
         Err(e) => return fail(EX_SOFTWARE, &e),
     };
     let result = runtime.block_on(daemon(config, passed, overrides));
+    // A thread that waits for a dead network mount must not keep us.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e @ ServeError::Config(_)) => fail(EX_CONFIG, &e),

@@ -13,8 +13,8 @@ export const CONNECTIONS = 16;
 export const SECONDS = 5;
 export const RUNS = 3;
 /** A run in which others had more of the machine than this is repeated, so often and no more. */
-const OTHERS = 0.03;
-const TRIES = 4;
+const OTHERS = 0.05;
+const TRIES = 2;
 
 /** The files of the workbench itself that are nearest to 40 kB and to 1.6 MB; only such as have all compressed forms. */
 export function pickFiles(engine) {

@@ -28,10 +28,10 @@ pub enum FetchSite {
     Foreign,
 }
 
-/// The `Sec-Fetch-Mode` of a request.
+/// What a browser does with the answer: `Sec-Fetch-Mode` and `Sec-Fetch-Dest` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchMode {
-    /// Somebody follows a link or opens a URL: shown to a person, not to a script.
+    /// Somebody follows a link or opens a URL, and sees the answer in a tab of its own.
     Navigate,
     /// Anything else.
     Other,
@@ -48,9 +48,10 @@ impl FetchSite {
 }
 
 impl FetchMode {
-    /// Reads the header.
-    pub fn parse(value: Option<&str>) -> Self {
-        if value == Some("navigate") { Self::Navigate } else { Self::Other }
+    /// Reads the headers. A frame navigates too, but it may be one that nobody sees, in somebody else's page.
+    pub fn parse(mode: Option<&str>, destination: Option<&str>) -> Self {
+        let own_tab = matches!(destination, None | Some("document"));
+        if mode == Some("navigate") && own_tab { Self::Navigate } else { Self::Other }
     }
 }
 
@@ -98,7 +99,7 @@ mod tests {
 
     fn verdict(origin: Option<&str>, site: Option<&str>, mode: Option<&str>, sensitive: bool) -> bool {
         let host = "localhost:8080".parse().unwrap();
-        check_origin(&host, "http", origin, FetchSite::parse(site), FetchMode::parse(mode), sensitive) == OriginVerdict::Admitted
+        check_origin(&host, "http", origin, FetchSite::parse(site), FetchMode::parse(mode, None), sensitive) == OriginVerdict::Admitted
     }
 
     #[test]
@@ -126,6 +127,13 @@ mod tests {
         assert!(!verdict(None, Some("cross-site"), Some("no-cors"), false), "an image on another site must not start an editor");
         assert!(!verdict(None, Some("same-site"), Some("cors"), false), "a dev server on another port");
         assert!(!verdict(None, Some("cross-site"), Some("navigate"), true), "a form on another site");
+    }
+
+    #[test]
+    fn a_frame_in_a_foreign_page_is_no_link() {
+        assert_eq!(FetchMode::parse(Some("navigate"), Some("document")), FetchMode::Navigate);
+        assert_eq!(FetchMode::parse(Some("navigate"), Some("iframe")), FetchMode::Other);
+        assert_eq!(FetchMode::parse(Some("navigate"), Some("object")), FetchMode::Other);
     }
 
     #[test]

@@ -119,6 +119,11 @@ impl ApiError {
         Self::new(ErrorCode::NotFound, "nothing is here")
     }
 
+    /// An engine that takes connections and answers nothing.
+    pub(super) fn no_answer() -> Self {
+        Self::new(ErrorCode::StartTimeout, "the instance does not answer")
+    }
+
     /// A failure of ours: the cause goes to the log, not to the client.
     pub(super) fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!("{cause}");

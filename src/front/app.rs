@@ -91,7 +91,8 @@ pub(super) struct Context {
 
 /// What is said of the client to an upstream, and what we believe of it ourselves.
 pub(super) fn forwarded(headers: &http::HeaderMap, peer: Peer, trusted: &[std::net::IpAddr]) -> Forwarded {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // The last line and in it the last entry are the proxy's; what stands before them a stranger may have written.
+    let last = |name: &str| headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim);
     let peer_ip = peer.client.map(|address| address.ip().to_canonical());
     // Whoever can connect to our unix socket was let in by its mode: that is the proxy in front.
     let believed = peer_ip.is_none_or(|ip| trusted.contains(&ip));
@@ -99,9 +100,7 @@ pub(super) fn forwarded(headers: &http::HeaderMap, peer: Peer, trusted: &[std::n
     if !believed {
         return Forwarded { client: peer_ip.map(|ip| ip.to_string()), proto: "http", host: own_host };
     }
-    // The last entry was written by the proxy that we trust; everything before it by strangers.
-    let client = text("x-forwarded-for").and_then(|list| list.rsplit(',').next()).map(|ip| ip.trim().to_owned());
-    let proto = if text("x-forwarded-proto").is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https")) { "https" } else { "http" };
-    let host = headers.get("x-forwarded-host").cloned().unwrap_or(own_host);
-    Forwarded { client: client.or_else(|| peer_ip.map(|ip| ip.to_string())), proto, host }
+    let client = last("x-forwarded-for").map(str::to_owned);
+    let proto = if last("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https")) { "https" } else { "http" };
+    Forwarded { client: client.or_else(|| peer_ip.map(|ip| ip.to_string())), proto, host: own_host }
 }

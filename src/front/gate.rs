@@ -1,7 +1,7 @@
 //! Whether a request may go on: what it is framed as, which host it is for, whose page sent it.
 
 use http::header::{self, HeaderMap};
-use http::{HeaderValue, Method, Request};
+use http::{Method, Request};
 
 use super::answer::{ApiError, ErrorCode};
 use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin};
@@ -22,7 +22,9 @@ pub(super) fn check_framing<B>(request: &Request<B>) -> Result<(), ApiError> {
 }
 
 /// The host a request is for: the one in `Host`, or the one in the request line when it carries a whole URI; never two.
-pub(super) fn host<B>(request: &Request<B>, forwarded_host: &HeaderValue) -> Result<HostName, ApiError> {
+/// `X-Forwarded-Host` says nothing here, whoever sends it: proxies pass a browser's own on, and with it a page of one tenant
+/// could name another.
+pub(super) fn host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
     let bad = || ApiError::new(ErrorCode::BadRequest, "a request names one host");
     let headers = request.headers();
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -32,9 +34,7 @@ pub(super) fn host<B>(request: &Request<B>, forwarded_host: &HeaderValue) -> Res
         (None, None, Some(authority)) => authority.as_str().to_owned(),
         _ => return Err(bad()),
     };
-    let named = named.parse::<HostName>().map_err(|_| bad())?;
-    // Differs from Host only when a proxy that we trust says so.
-    forwarded_host.to_str().ok().and_then(|text| text.parse().ok()).map_or(Ok(named), Ok)
+    named.parse::<HostName>().map_err(|_| bad())
 }
 
 /// Refuses other people's host names and other people's pages.
@@ -47,7 +47,7 @@ pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &s
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
     let sensitive = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) || headers.contains_key(header::UPGRADE);
     let site = FetchSite::parse(text("sec-fetch-site"));
-    let mode = FetchMode::parse(text("sec-fetch-mode"));
+    let mode = FetchMode::parse(text("sec-fetch-mode"), text("sec-fetch-dest"));
     match check_origin(host, scheme, text("origin"), site, mode, sensitive) {
         OriginVerdict::Admitted => Ok(()),
         OriginVerdict::Refused => Err(ApiError::new(ErrorCode::OriginRefused, "a page of another origin sent this request")),
@@ -76,8 +76,7 @@ mod tests {
     }
 
     fn host_of(uri: &str, headers: &[(&str, &str)]) -> Option<String> {
-        let own = headers.iter().find(|(name, _)| *name == "host").map_or("x", |(_, value)| value);
-        host(&request(uri, headers), &HeaderValue::from_str(own).unwrap()).ok().map(|h| h.to_string())
+        host(&request(uri, headers)).ok().map(|h| h.to_string())
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         instance: None,
         client,
     };
-    let host = match gate::check_framing(&request).and_then(|()| gate::host(&request, &forwarded.host)) {
+    let host = match gate::check_framing(&request).and_then(|()| gate::host(&request)) {
         Ok(host) => host,
         Err(error) => {
             let mut handled = refused(error, request.headers(), &live.config.page, "malformed", client);
@@ -78,7 +78,11 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>) 
         {
             return stand_in;
         }
-        return response.map(Body::from);
+        return match response.status() {
+            http::StatusCode::NOT_FOUND => ApiError::not_found().answer(request.headers(), &context.live.config.page),
+            http::StatusCode::METHOD_NOT_ALLOWED => answer::method_not_allowed("GET, HEAD", request.headers(), &context.live.config.page),
+            _ => response.map(Body::from),
+        };
     }
     let (live, headers) = (Arc::clone(&context.live), request.headers().clone());
     let page = &live.config.page;

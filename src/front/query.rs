@@ -29,7 +29,8 @@ impl Parameters {
         let mut rest = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match &*decode(name, ErrorCode::InvalidFolder)? {
+            // A name that cannot be read is none of ours.
+            match decode(name, ErrorCode::BadRequest).as_deref().unwrap_or_default() {
                 "folder" => {
                     let path = AbsolutePath::parse(&decode(value, ErrorCode::InvalidFolder)?);
                     parameters.folder = Some(path.map_err(|e| ApiError::new(ErrorCode::InvalidFolder, e.to_string()))?);

@@ -34,12 +34,12 @@ impl Lease {
         self.generation
     }
 
-    /// A way to connect to its engine, good without the lease for as long as this run lasts.
+    /// A way to connect to its engine, good without the lease for as long as this run lasts; it holds nothing of the run.
     pub fn connect_engine(&self) -> impl Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync + use<> {
-        let connector = Arc::clone(&self.connector);
+        let connector = Arc::downgrade(&self.connector);
         move || {
-            let connector = Arc::clone(&connector);
-            Box::pin(async move { connector.engine().await })
+            let connector = connector.upgrade();
+            Box::pin(async move { connector.ok_or(io::ErrorKind::NotConnected)?.engine().await })
         }
     }
 }

@@ -82,6 +82,7 @@ impl Machine {
                 self.state = State::Stopping { again: false };
                 return Some(Action::Stop);
             }
+            (State::Stopping { again }, Event::StopWanted) => *again = false,
             (State::Failed { .. }, Event::StopWanted) => self.state = State::Stopped,
             (State::Running, Event::Exited(status)) => {
                 self.state = State::Failed { cause: FailureCause::Crashed { status }, at: now };
@@ -189,6 +190,10 @@ mod tests {
         assert_eq!(machine.on(Event::StopWanted, now), None);
         assert_eq!(machine.on(Event::Wanted, now), None);
         assert_eq!(machine.on(Event::Exited("0".into()), now), Some(Action::Start { generation: 2 }));
+        machine.on(Event::StopWanted, now);
+        machine.on(Event::Wanted, now);
+        machine.on(Event::StopWanted, now);
+        assert_eq!(machine.on(Event::Exited("0".into()), now), None, "the last wish counts");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
 use super::starter;
 use crate::launch::{Connector, Launcher, PathKind};
-use crate::model::{AbsolutePath, InstanceId, InstanceState};
+use crate::model::{AbsolutePath, FailureCause, InstanceId, InstanceState};
 
 /// What the registry needs to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,9 @@ pub struct Settings {
 
 /// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one.
 const MOST_REMEMBERED: usize = 4096;
+
+/// How long a stop is waited for, after the launcher has asked, waited and killed.
+const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
 /// All instances. Cheap to clone.
 #[derive(Clone)]
@@ -174,6 +177,15 @@ impl Instances {
         census
     }
 
+    /// How many could not be started when they were wanted last. A crash in mid-run does not count: the next request mends it.
+    pub fn unstartable(&self) -> usize {
+        let failed_start = |state: &InstanceState| match state {
+            InstanceState::Failed { cause } => !matches!(cause, FailureCause::Crashed { .. }),
+            _ => false,
+        };
+        self.table().values().filter(|instance| failed_start(&instance.status.borrow().state)).count()
+    }
+
     /// The most instances that may run at the same time.
     pub fn limit(&self) -> usize {
         self.0.settings.read().unwrap_or_else(PoisonError::into_inner).max_running
@@ -194,7 +206,10 @@ impl Instances {
         instance.tell(Event::StopWanted);
         self.0.stop_if_stopping(&instance).await;
         let ended = |s: &Status| matches!(s.state, InstanceState::Stopped | InstanceState::Failed { .. });
-        let _ = follow.wait_for(ended).await;
+        // The launcher has done what it can; what still does not end is stuck in the kernel.
+        if tokio::time::timeout(STOP_DEADLINE, follow.wait_for(ended)).await.is_err() {
+            tracing::error!(instance = %id, "instance does not end");
+        }
     }
 
     /// Stops everything and takes no more requests. Comes back when all of it has ended.
@@ -203,7 +218,9 @@ impl Instances {
         let all: Vec<InstanceId> = self.table().keys().cloned().collect();
         futures_util::future::join_all(all.iter().map(|id| self.stop(id))).await;
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        if tokio::time::timeout(STOP_DEADLINE, self.0.tasks.wait()).await.is_err() {
+            tracing::error!("{} instances do not end", self.0.tasks.len());
+        }
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
@@ -224,11 +241,12 @@ impl Instances {
     }
 
     fn want(&self, instance: &Arc<Instance>) -> Result<(), AcquireError> {
+        let now = Instant::now();
+        let mut cell = instance.cell();
+        // Under the lock: what the shutdown has stopped stays stopped.
         if self.0.closing.load(Ordering::SeqCst) {
             return Err(AcquireError::ShuttingDown);
         }
-        let now = Instant::now();
-        let mut cell = instance.cell();
         if cell.machine.would_start(now) {
             let limit = self.limit();
             let room = |active: usize| (active < limit).then_some(active + 1);

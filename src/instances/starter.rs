@@ -19,12 +19,20 @@ pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut genera
     loop {
         let again = run_once(&shared, &instance, generation).await;
         match again {
-            // It keeps its place among the running ones.
-            Some(Action::Start { generation: next }) => generation = next,
+            Some(Action::Start { generation: next }) => {
+                // It was promised to somebody: not the moment to ask for room.
+                shared.active.fetch_add(1, Ordering::SeqCst);
+                generation = next;
+            }
             Some(Action::Stop) | None => break,
         }
     }
+}
+
+/// Gives its place among the running ones back, then tells: whoever hears of the end finds the place free.
+fn end(shared: &Shared, instance: &Instance, event: Event, log: Vec<String>) -> Option<Action> {
     shared.active.fetch_sub(1, Ordering::SeqCst);
+    instance.tell_with(event, None, log)
 }
 
 async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Option<Action> {
@@ -33,7 +41,7 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Opti
         Ok(launched) => launched,
         Err((cause, log)) => {
             tracing::warn!(instance = %instance.id, generation, "instance {cause}");
-            return instance.tell_with(Event::StartFailed(cause), None, log);
+            return end(shared, instance, Event::StartFailed(cause), log);
         }
     };
     instance.tell_with(Event::Ready, Some(Arc::clone(&launched.connector)), Vec::new());
@@ -41,7 +49,7 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Opti
     tracing::info!(instance = %instance.id, generation, elapsed_ms, "instance running");
     let Exit { status, log } = (&mut launched.exit).await;
     tracing::info!(instance = %instance.id, generation, "instance ended: {status}");
-    instance.tell_with(Event::Exited(status), None, log)
+    end(shared, instance, Event::Exited(status), log)
 }
 
 /// From queued to answering. On failure nothing of the instance runs.

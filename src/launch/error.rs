@@ -25,6 +25,9 @@ pub enum LaunchError {
     /// Some of its processes do not end.
     #[error("{0} processes do not end")]
     Unkillable(usize),
+    /// Whether some of its processes still run cannot be seen.
+    #[error("cannot look for processes: {0}")]
+    Look(#[source] io::Error),
     /// The launcher is shutting down.
     #[error("the launcher is shutting down")]
     Closed,

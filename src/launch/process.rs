@@ -34,6 +34,12 @@ const MAX_SOCKET_PATH: usize = 107;
 /// How long processes may take to end by themselves after they were asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often is looked whether they have.
+const POLL: Duration = Duration::from_millis(25);
+
+/// How long the file system may take to say what is at a path: a dead network mount never does.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+
 /// How long killed processes may take to be gone. Only a process stuck in the kernel takes longer.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -64,10 +70,7 @@ impl ProcessLauncher {
     pub async fn new(options: ProcessOptions) -> Result<Self, LaunchError> {
         let prepare = |source| LaunchError::Prepare { path: options.instances_dir.clone(), source };
         sys::create_private_dir(&options.instances_dir).map_err(prepare)?;
-        let mut prefix = format!("{MARKER}=").into_bytes();
-        prefix.extend(options.instances_dir.as_os_str().as_encoded_bytes());
-        prefix.push(b'/');
-        end_all(|| members(None, |line| line.starts_with(&prefix))).await?;
+        end_all(Belonging::Below(options.instances_dir.clone())).await?;
         let spawner = Spawner::start(tokio::runtime::Handle::current()).map_err(prepare)?;
         Ok(Self { options, spawner, running: Arc::default() })
     }
@@ -85,6 +88,7 @@ impl ProcessLauncher {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(prepare(e)),
             _ => {}
         }
+        let connector = Arc::new(ProcessConnector { run: Dir::open(&run).map_err(prepare)? });
         let command = self.command(&dir, &run);
         let program = PathBuf::from(command.get_program());
         let spawned = self.spawner.spawn(command).await.ok_or(LaunchError::Closed)?;
@@ -94,13 +98,10 @@ impl ProcessLauncher {
             lock(&self.running).insert(id.clone(), pid);
         }
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
-        let connector = Arc::new(ProcessConnector { run: Dir::open(&run).map_err(prepare)? });
         let running = Arc::clone(&self.running);
         let exit = async move {
             let status = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
-            let mut marker = format!("{MARKER}=").into_bytes();
-            marker.extend(dir.as_os_str().as_encoded_bytes());
-            if let Err(e) = end_all(|| members(pid, |line| line == marker)).await {
+            if let Err(e) = end_all(Belonging::Instance(pid, dir)).await {
                 tracing::error!(instance = %id, "{e}");
             }
             lock(&running).remove(&id);
@@ -139,24 +140,29 @@ impl Launcher for ProcessLauncher {
 
     fn stop(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         let pid = lock(&self.running).get(id).copied();
-        let mut marker = format!("{MARKER}=").into_bytes();
-        marker.extend(self.directory(id).as_os_str().as_encoded_bytes());
-        Box::pin(async move { end_all(|| members(pid, |line| line == marker)).await })
+        Box::pin(end_all(Belonging::Instance(pid, self.directory(id))))
     }
 
     fn look(&self, _id: &InstanceId, path: &AbsolutePath) -> BoxFuture<'_, io::Result<PathKind>> {
         let path = path.as_path().to_owned();
         Box::pin(async move {
-            match tokio::fs::metadata(path).await {
+            let found = timeout(LOOK_DEADLINE, tokio::fs::metadata(path)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+            match found {
                 Ok(meta) if meta.is_dir() => Ok(PathKind::Directory),
                 Ok(_) => Ok(PathKind::File),
-                Err(e) => match e.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => Ok(PathKind::Missing),
-                    _ => Err(e),
-                },
+                Err(e) if is_absence(&e) => Ok(PathKind::Missing),
+                Err(e) => Err(e),
             }
         })
     }
+}
+
+/// Whether an error means that nothing is there for this user, rather than that nobody can tell.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename
+    ) || error.raw_os_error() == Some(libc::ELOOP)
 }
 
 struct ProcessConnector {
@@ -198,42 +204,63 @@ fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
     Ok(())
 }
 
-fn members(root: Option<Pid>, marks: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
-    ProcessTable::read().map_or_else(|_| Vec::new(), |table| table.members(root, marks))
+/// Whose processes are meant.
+#[derive(Clone)]
+enum Belonging {
+    /// Those of the instance in this directory, whose main process is, or was, this one.
+    Instance(Option<Pid>, PathBuf),
+    /// Those of all instances in directories below this one.
+    Below(PathBuf),
 }
 
-/// Asks all of `members` to end, waits, kills what is left, and again what those started meanwhile.
-async fn end_all(members: impl Fn() -> Vec<Pid>) -> Result<(), LaunchError> {
-    let mut left = members();
-    if left.is_empty() {
+impl Belonging {
+    /// Looks, aside: on a busy host this is thousands of small files.
+    async fn find(&self) -> io::Result<Vec<Pid>> {
+        let belonging = self.clone();
+        tokio::task::spawn_blocking(move || belonging.find_now()).await.map_err(io::Error::other)?
+    }
+
+    fn find_now(&self) -> io::Result<Vec<Pid>> {
+        let (root, dir, tail) = match self {
+            Self::Instance(root, dir) => (*root, dir, &b""[..]),
+            Self::Below(dir) => (None, dir, &b"/"[..]),
+        };
+        let mark = [MARKER.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes(), tail].concat();
+        let table = ProcessTable::read()?;
+        Ok(match self {
+            Self::Instance(..) => table.members(root, |line| line == mark),
+            Self::Below(_) => table.members(root, |line| line.starts_with(&mark)),
+        })
+    }
+}
+
+/// Asks all of them to end, waits, kills what is left, and again what those started meanwhile. Not being able to look is no
+/// reason to think that there is nothing.
+async fn end_all(belonging: Belonging) -> Result<(), LaunchError> {
+    let first = belonging.find().await;
+    if first.as_ref().is_ok_and(Vec::is_empty) {
         return Ok(());
     }
-    for pid in &left {
+    for pid in first.iter().flatten() {
         // A shell ignores TERM and heeds HUP; for nearly everything else it is the other way round.
         let _ = sys::signal(*pid, Signal::TERM);
         let _ = sys::signal(*pid, Signal::HUP);
         // A stopped process acts on neither until it is continued.
         let _ = sys::signal(*pid, Signal::CONT);
     }
-    let _ = timeout(GRACE, async {
-        while !members().is_empty() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    let deadline = Instant::now() + KILL_DEADLINE;
+    let asked = Instant::now();
     loop {
-        left = members();
-        if left.is_empty() {
-            return Ok(());
+        sleep(POLL).await;
+        let left = belonging.find().await;
+        let kill = asked.elapsed() > GRACE;
+        match &left {
+            Ok(left) if left.is_empty() => return Ok(()),
+            Ok(left) if kill => left.iter().for_each(|pid| drop(sys::signal(*pid, Signal::KILL))),
+            Ok(_) | Err(_) => {}
         }
-        if Instant::now() > deadline {
-            return Err(LaunchError::Unkillable(left.len()));
+        if asked.elapsed() > GRACE + KILL_DEADLINE {
+            return Err(left.map_or_else(LaunchError::Look, |left| LaunchError::Unkillable(left.len())));
         }
-        for pid in &left {
-            let _ = sys::signal(*pid, Signal::KILL);
-        }
-        sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -23,13 +23,18 @@ impl ProcessTable {
     /// Reads `/proc` once.
     ///
     /// # Errors
-    /// When `/proc` cannot be listed. Processes that end meanwhile are left out.
+    /// When `/proc` cannot be read, for want of descriptors for example. Processes that end meanwhile are left out.
     pub fn read() -> io::Result<Self> {
         let mut rows = HashMap::new();
         for entry in fs::read_dir("/proc")?.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-            let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-            if let Some(row) = parse_stat(&stat) {
+            // The kernel cuts a name after 15 bytes, if need be in the middle of a character.
+            let stat = match fs::read(format!("/proc/{pid}/stat")) {
+                Ok(stat) => stat,
+                Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH) => continue,
+                Err(e) => return Err(e),
+            };
+            if let Some(row) = parse_stat(&String::from_utf8_lossy(&stat)) {
                 rows.insert(pid, row);
             }
         }

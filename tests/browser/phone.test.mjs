@@ -1,11 +1,11 @@
 // A phone: small, touched, and without a Ctrl key.
 
+import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
 import { picture, scene, until } from './support.mjs';
 import { editor } from './workbench.mjs';
-import fs from 'node:fs';
 
 const PHONE = {
   viewport: { width: 390, height: 844 },

@@ -1,13 +1,13 @@
 // Behind a reverse proxy that strips a prefix, as nginx with `location /code/ { proxy_pass http://…/; }` does.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
 
 import { picture, scene, until } from './support.mjs';
 import { openFromExplorer, openTerminal, save, typeAtEnd, typeCommand } from './workbench.mjs';
-import fs from 'node:fs';
 
 const PREFIX = '/code';
 

@@ -8,6 +8,8 @@ import assert from 'node:assert/strict';
 const NOISE = [
   // Asks for an authentication provider before the extension that provides it has come up; it goes on without.
   /Timed out waiting for authentication provider/,
+  // The extension gallery, where there is no network.
+  /open-vsx\.org/,
 ];
 
 /** Follows `page`; `check()` fails when anything happened that is not expected. */

@@ -42,14 +42,22 @@ fn other_origins_may_link_but_not_script() {
     assert_eq!(fetch("/i/victim/?ew=1", "same-site", "cors"), 403, "nor does a dev server on another port");
     assert_eq!(daemon.status("victim")["state"], "stopped");
     assert_eq!(fetch("/?ew=1", "cross-site", "navigate"), 200, "a link is a link");
+    let frame = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+    assert_eq!(daemon.send("GET", "/i/victim/?ew=1", &frame).status, 403, "a frame in a foreign page is none");
+    assert_eq!(daemon.status("victim")["state"], "stopped");
 }
 
 #[test]
 fn a_trusted_proxy_is_believed() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "[server]\ndomains = ['example.com']\ntrusted_proxies = ['127.0.0.1']\n");
-    let headers =
-        [("X-Forwarded-For", "6.6.6.6, 10.1.2.3"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a-b-code-1.example.com")];
+    let headers = [
+        ("Host", "a-b-code-1.example.com"),
+        ("X-Forwarded-For", "7.7.7.7"),
+        ("X-Forwarded-For", "6.6.6.6, 10.1.2.3"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "victim-b-code-1.example.com"),
+    ];
     let answer = daemon.send("GET", "/stable-c0ffee/headers", &headers).json();
     let raw: Vec<&str> = answer["raw"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
     let header = |name: &str| raw.chunks(2).find(|pair| pair[0].eq_ignore_ascii_case(name)).map(|pair| pair[1]);

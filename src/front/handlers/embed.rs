@@ -10,7 +10,8 @@ use super::open::{self, Opening};
 use crate::proxy::Body;
 
 pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let (Opening::Here(parameters) | Opening::At(parameters)) = open::decide(context, request.uri().query().unwrap_or_default()).await?;
+    let (Opening::Here(parameters) | Opening::At(parameters)) =
+        open::decide(context, request.uri().query().unwrap_or_default(), request.method()).await?;
     if request.method() == Method::GET {
         // The editor comes up while the browser fetches the frame. Whoever finds no room learns it here, with a proper status.
         context.app.instances.begin(&context.instance)?;

@@ -27,7 +27,10 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
         parts.method = Method::GET;
     }
     let body = Body::boxed(IdleTimeout::new(body, config.limits.body_idle_timeout));
-    match forward(&upstream, Request::from_parts(parts, body), &context.forwarded).await? {
+    let exchange = forward(&upstream, Request::from_parts(parts, body), &context.forwarded);
+    // An upload takes its time; the engine's resources have none.
+    let reply = tokio::time::timeout(config.instances.request_wait.max(config.limits.body_idle_timeout), exchange).await;
+    match reply.map_err(|_| ApiError::no_answer())?? {
         Reply::Response(response) => {
             let (mut parts, body) = response.into_parts();
             parts.headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
@@ -62,7 +65,11 @@ fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_
     let access = context.live.config.log.access;
     context.app.tunnels.spawn(async move {
         let began = std::time::Instant::now();
-        let traffic = match tokio::try_join!(client_side, engine_side) {
+        let upgraded = tokio::select! {
+            upgraded = async { tokio::try_join!(client_side, engine_side) } => upgraded,
+            () = app.cut.cancelled() => return,
+        };
+        let traffic = match upgraded {
             Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), app.cut.cancelled()).await,
             Err(e) => {
                 tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");

@@ -93,7 +93,7 @@ fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources) ->
     let census = app.instances.census();
     let count = |state| census.get(state).copied().unwrap_or(0);
     // One that fails may be its own fault; all of them are ours.
-    if count("failed") > 0 && count("running") + count("starting") + count("stopping") == 0 {
+    if app.instances.unstartable() > 0 && count("running") + count("starting") + count("stopping") == 0 {
         reasons.push("starts_failing");
     }
     if app.stopping.is_cancelled() {

@@ -1,5 +1,7 @@
 //! What a request wants to open: parameters checked against the instance's own files, the last opened put in, and remembered.
 
+use http::Method;
+
 use super::super::answer::{ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::query::Parameters;
@@ -15,14 +17,17 @@ pub(super) enum Opening {
     At(Parameters),
 }
 
-/// Decides what `query` opens.
-pub(super) async fn decide(context: &Context, query: &str) -> Result<Opening, ApiError> {
+/// Decides what `query` opens, and remembers it unless the client only asks for headers.
+pub(super) async fn decide(context: &Context, query: &str, method: &Method) -> Result<Opening, ApiError> {
     let parameters = Parameters::parse(query)?;
     check(context, &parameters).await?;
     if parameters.redundant {
         return Ok(Opening::At(parameters));
     }
     let (store, id) = (context.app.store.clone(), context.instance.clone());
+    if parameters.decide() && method == Method::HEAD {
+        return Ok(Opening::Here(parameters));
+    }
     if parameters.decide() {
         let opened = parameters.to_remember();
         let stored = blocking(move || store.set_last_opened(&id, &opened)).await?;

@@ -19,7 +19,7 @@ use crate::proxy::{Body, Reply, forward};
 const MAX_PAGE: usize = 1 << 20;
 
 pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let parameters = match open::decide(&context, request.uri().query().unwrap_or_default()).await? {
+    let parameters = match open::decide(&context, request.uri().query().unwrap_or_default(), request.method()).await? {
         Opening::Here(parameters) => parameters,
         Opening::At(parameters) => return answer::redirect(&format!("./?{}", parameters.to_query())),
     };
@@ -35,8 +35,9 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
         }
         Begun::Starting => context.app.instances.acquire(&context.instance, config.instances.request_wait).await?,
     };
-    let page = fetch(&context, lease, &parameters, request).await?;
-    shape(&context, page).await
+    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?).await };
+    // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
+    tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
 }
 
 /// The page as the engine makes it.

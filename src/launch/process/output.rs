@@ -38,9 +38,11 @@ impl OutputTail {
 
     /// Reads what is still in the pipes and gives the last lines.
     pub(super) async fn finish(self) -> Vec<String> {
-        for reader in self.readers {
+        for mut reader in self.readers {
             // A pipe that leaked to a process outside of the instance would never end.
-            let _ = tokio::time::timeout(Duration::from_secs(1), reader).await;
+            if tokio::time::timeout(Duration::from_secs(1), &mut reader).await.is_err() {
+                reader.abort();
+            }
         }
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -50,8 +52,12 @@ async fn read(id: InstanceId, pipe: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec
     let mut pipe = BufReader::with_capacity(4096, pipe);
     let mut line = Vec::new();
     loop {
-        let Ok(piece) = pipe.fill_buf().await else { return };
+        let piece = pipe.fill_buf().await.unwrap_or_default();
         if piece.is_empty() {
+            // The last words often come without an end of line.
+            if !line.is_empty() {
+                keep(&id, &line, &lines);
+            }
             return;
         }
         let (piece, complete) = match piece.iter().position(|b| *b == b'\n') {
@@ -64,14 +70,18 @@ async fn read(id: InstanceId, pipe: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec
         let used = piece.len();
         pipe.consume(used);
         if complete {
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            keep(&id, &line, &lines);
             line.clear();
-            tracing::debug!(target: "engine", instance = %id, "{text}");
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if lines.len() == LINES {
-                lines.pop_front();
-            }
-            lines.push_back(text);
         }
     }
+}
+
+fn keep(id: &InstanceId, line: &[u8], lines: &Mutex<VecDeque<String>>) {
+    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    tracing::debug!(target: "engine", instance = %id, "{text}");
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.len() == LINES {
+        lines.pop_front();
+    }
+    lines.push_back(text);
 }
