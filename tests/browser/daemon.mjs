@@ -18,6 +18,11 @@ const program = process.env.HOODY_CODE_BIN || path.join(root, 'target/release/ho
 /** The variable by which every process of an instance is known. */
 const MARKER = 'HOODY_CODE_INSTANCE_DIR=';
 
+// A test runner that is killed leaves its test processes to themselves. They end then, and with them what they have started.
+const runner = process.ppid;
+setInterval(() => process.ppid !== runner && process.exit(1), 1_000).unref();
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.once(signal, () => process.exit(1));
+
 /** Waits until `look` returns something true, and returns that. An error that it throws counts as "not yet". */
 export async function until(what, look, deadline = 30_000) {
   const end = Date.now() + deadline;
@@ -61,7 +66,7 @@ export class Daemon {
     daemon.child = spawn(program, words, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     daemon.exited = new Promise((resolve) => daemon.child.once('close', (code, signal) => resolve(signal ?? code)));
     // Whoever ends the test run early does not leave editors running.
-    daemon.guard = () => daemon.child.kill('SIGKILL');
+    daemon.guard = () => daemon.child.kill('SIGTERM');
     process.once('exit', daemon.guard);
     let heard = '';
     daemon.child.stdout.setEncoding('utf8').on('data', (text) => (heard += text));

@@ -36,8 +36,7 @@ test('two instances side by side have settings and processes of their own', scen
 
   // What was opened last is each one's own as well.
   for (const [id] of people) {
-    const page = await visit(`${daemon.url}i/${id}`);
-    const url = new URL(page.url());
+    const url = new URL((await fetch(`${daemon.url}i/${id}`)).url);
     assert.deepEqual([url.pathname, url.searchParams.get('folder')], [`/i/${id}/`, projects[id]]);
   }
 }));

@@ -18,7 +18,10 @@ export function watch(page) {
   const problems = [];
   const all = [];
   let left = false;
-  // A workbench that is taken apart has much to say, and nobody minds; until the next page begins.
+  // A workbench that is taken apart has much to say, and asks for files that do not exist, and nobody minds; until the next
+  // page begins.
+  const last = new WeakSet();
+  page.on('request', (request) => left && !request.isNavigationRequest() && last.add(request));
   page.on('framenavigated', (frame) => frame === page.mainFrame() && (left = false));
   const note = (text) => {
     all.push(text);
@@ -37,12 +40,13 @@ export function watch(page) {
   });
   page.on('pageerror', (error) => left || note(`exception: ${error.stack ?? error}`));
   page.on('response', (response) => {
-    if (response.status() >= 400 && ours(response.url())) note(`answer ${response.status()}: ${response.request().method()} ${response.url()}`);
+    const request = response.request();
+    if (response.status() >= 400 && ours(request.url()) && !last.has(request)) note(`answer ${response.status()}: ${request.method()} ${request.url()}`);
   });
   page.on('requestfailed', (request) => {
     const why = request.failure()?.errorText;
     // A page that is left or reloaded takes its requests with it.
-    if (ours(request.url()) && why !== 'net::ERR_ABORTED') note(`failed ${why}: ${request.method()} ${request.url()}`);
+    if (ours(request.url()) && !last.has(request) && why !== 'net::ERR_ABORTED') note(`failed ${why}: ${request.method()} ${request.url()}`);
   });
   return {
     page,

@@ -42,28 +42,28 @@ export async function openFromExplorer(page, name) {
 
 /** Opens a file by the name that Quick Open is given. */
 export async function quickOpen(page, name) {
-  await input(page, 'Control+P', name);
-  await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: path.basename(name) }).first().waitFor();
-  await keyboard(page).press('Enter');
+  await pick(page, 'Control+P', name, (rows) => rows.filter({ hasText: path.basename(name) }));
   await shown(page, path.basename(name));
 }
 
 /** Runs a command by its title, category included. */
 export async function command(page, title) {
-  await input(page, 'F1', title);
   // Chosen by its whole title: what stands first for it is sometimes another one.
-  await page.locator(`.quick-input-list .monaco-list-row[aria-label^="${title}"]`).first().click();
+  await pick(page, 'F1', `>${title}`, (_, input) => input.locator(`.monaco-list-row[aria-label^="${title}"]`));
 }
 
-async function input(page, key, text) {
-  const field = page.locator('.quick-input-widget:visible .quick-input-box input');
-  // The key is lost when the workbench has not yet bound it.
-  await until(`${key} opens an input`, async () => {
+async function pick(page, key, text, choose) {
+  const input = page.locator('.quick-input-widget:visible');
+  // A workbench that has just come up may not have bound the key yet, or not know the command; a list is made when it is opened.
+  await until(`${text} can be picked`, async () => {
     await keyboard(page).press(key);
-    return field.waitFor({ timeout: 2_000 }).then(() => true);
-  });
-  // F1 leaves a ">" that means commands.
-  await field.pressSequentially(text);
+    await input.waitFor({ timeout: 5_000 });
+    await input.locator('.quick-input-box input').fill(text);
+    const row = choose(input.locator('.monaco-list-row'), input).first();
+    const there = await row.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+    await (there ? row.click({ timeout: 5_000 }) : keyboard(page).press('Escape'));
+    return there;
+  }, 60_000);
 }
 
 /** Waits until the tab of `name` is the active one and its text is there. */
