@@ -37,8 +37,11 @@ export async function installCodeServer(engine, say) {
   const { commit } = JSON.parse(fs.readFileSync(path.join(home, 'package.json'), 'utf8'));
   if (commit !== engine.product.commit) throw new Error(`code-server is of commit ${commit.slice(0, 8)}, the engine of ${engine.product.commit.slice(0, 8)}`);
   const link = path.join(home, 'lib/vscode');
-  fs.rmSync(link, { force: true });
-  fs.symlinkSync(engine.vscode, link);
+  // Left alone when it is right: another benchmark may be running over it.
+  if (!fs.existsSync(link) || fs.realpathSync(link) !== fs.realpathSync(engine.vscode)) {
+    fs.rmSync(link, { force: true });
+    fs.symlinkSync(engine.vscode, link);
+  }
   return path.join(home, 'out/node/entry.js');
 }
 

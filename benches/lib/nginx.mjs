@@ -82,10 +82,10 @@ http {
   const nginx = start('nginx', ['-e', 'stderr', '-p', dir, '-c', path.join(dir, 'nginx.conf')], {
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
   });
+  if (!nginx.pid) throw new Error('it is not installed');
   const address = (port) => ({ port, host: '127.0.0.1' });
   await until('nginx', async () => {
-    await Promise.race([nginx.ended, Promise.resolve()]);
-    if (!nginx.pid || nginx.child.exitCode !== null) throw new Error(`nginx ended: ${nginx.output().trim().split('\n').pop()}`);
+    if (nginx.child.exitCode !== null) throw new Error(`nginx ended: ${nginx.output().trim().split('\n').pop()}`);
     return connect(address(proxy)).then((socket) => socket.destroy() || true, () => false);
   });
   return {
