@@ -167,6 +167,8 @@ fn page(raw: raw::Page, loader: bool) -> Result<Page, ConfigError> {
     settings.insert("chat.disableAIFeatures".to_owned(), true.into());
     // Without them the second side bar has nothing to show, and takes a quarter of the window for it.
     settings.insert("workbench.secondarySideBar.defaultVisibility".to_owned(), "hidden".into());
+    // The engine's own flags do not reach extensions: some of them would report to their makers.
+    settings.insert("telemetry.telemetryLevel".to_owned(), "off".into());
     settings.extend(json_table("settings", raw.settings)?);
     let files = |paths: Option<Vec<PathBuf>>| paths.unwrap_or_default().iter().map(|p| page_file(p)).collect::<Result<Vec<_>, _>>();
     Ok(Page {

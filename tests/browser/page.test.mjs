@@ -37,9 +37,19 @@ const PLAIN = { 'security.workspace.trust.enabled': false };
 
 test('a plain page has nothing to complain about', scene({ bare: true, settings: PLAIN }, async ({ daemon, project, visit }) => {
   const page = await visit(`${daemon.url}?folder=${project}`);
+  // The extensions are up: git has read the repository.
+  await page.locator('.part.statusbar').getByText('main').first().waitFor();
   // Not waiting for something but for nothing: what goes wrong does so within seconds.
   await page.waitForTimeout(10_000);
   page.watch.check();
+}));
+
+// The server's own flags do not reach extensions: for them the setting counts, whose default is "all".
+test('extensions are told to send no telemetry', scene({ bare: true }, async ({ daemon, profile }) => {
+  const page = await profile();
+  await page.goto(daemon.url, { waitUntil: 'commit' });
+  const settings = await page.locator('#vscode-workbench-web-configuration').getAttribute('data-settings');
+  assert.equal(JSON.parse(settings).configurationDefaults['telemetry.telemetryLevel'], 'off');
 }));
 
 test('no other host is asked for anything but extensions', scene({ bare: true, settings: PLAIN }, async ({ daemon, project, profile, visit }) => {

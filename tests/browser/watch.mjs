@@ -10,8 +10,6 @@ const NOISE = [
   /Timed out waiting for authentication provider/,
   // The extension gallery, where there is no network.
   /open-vsx\.org/,
-  // The same, from a place in the workbench that says no more about it.
-  /An unknown error occurred\. Please consult the log/,
 ];
 
 /** Follows `page`; `check()` fails when anything happened that is not expected. */
