@@ -27,7 +27,7 @@ export { engine, until } from './daemon.mjs';
 const output = path.join(path.dirname(fileURLToPath(import.meta.url)), 'output');
 
 /** Defaults of every scene: no question whether a folder is trusted, and a file is saved when somebody saves it. */
-const SETTINGS = { 'security.workspace.trust.enabled': false, 'files.autoSave': 'off', 'telemetry.telemetryLevel': 'off' };
+const SETTINGS = { 'security.workspace.trust.enabled': false, 'files.autoSave': 'off' };
 
 let browser;
 after(async () => (await browser)?.close());
