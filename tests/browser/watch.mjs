@@ -10,6 +10,8 @@ const NOISE = [
   /Timed out waiting for authentication provider/,
   // The extension gallery, where there is no network.
   /open-vsx\.org/,
+  // Its word for work that was given up because the window that wanted it is being left.
+  /Canceled: Canceled/,
 ];
 
 /** Follows `page`; `check()` fails when anything happened that is not expected. */
