@@ -7,12 +7,12 @@ use crate::model::HostName;
 
 /// Which host names are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPolicy {
+pub struct HostPolicy<'a> {
     /// Names within these domains, besides loopback names. Lower case.
-    pub domains: Vec<String>,
+    pub domains: &'a [String],
 }
 
-impl HostPolicy {
+impl HostPolicy<'_> {
     /// Whether a request for `host` is meant for us. An attacker's name that resolves to us is not.
     pub fn admits(&self, host: &HostName) -> bool {
         host.is_loopback() || self.domains.iter().any(|domain| host.is_within(domain))
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn hosts() {
-        let policy = HostPolicy { domains: vec!["srv7.example.com".into()] };
+        let policy = HostPolicy { domains: &["srv7.example.com".into()] };
         for host in ["localhost:1", "127.0.0.1", "a-b-code-1.srv7.example.com"] {
             assert!(policy.admits(&host.parse().unwrap()), "{host}");
         }

@@ -1,9 +1,8 @@
 //! A directory of engines: adding, listing, removing. An entry appears whole or not at all, by one rename.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
 use super::error::EngineError;
@@ -11,6 +10,7 @@ use super::installed::{Engine, FORMAT, RECORD, Record};
 use super::layout::Tree;
 use super::pack::{self, Effort};
 use super::{copy, warm};
+use crate::sys::DirLock;
 
 const STAGING: &str = ".staging-";
 const TRASH: &str = ".trash-";
@@ -172,17 +172,8 @@ impl Store {
         if path.join(RECORD).exists() { Ok(path) } else { Err(EngineError::Unknown { id: id.to_owned(), store: self.dir.clone() }) }
     }
 
-    fn lock(&self, progress: &mut dyn FnMut(Progress)) -> Result<File, EngineError> {
-        let path = self.dir.join(".lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(EngineError::io("open", &path))?;
-        let failed = |error: rustix::io::Errno| EngineError::io("lock", &path)(error.into());
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => progress(Progress::Waiting),
-            Err(error) => return Err(failed(error)),
-        }
-        rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive)).map_err(failed)?;
-        Ok(file)
+    fn lock(&self, progress: &mut dyn FnMut(Progress)) -> Result<DirLock, EngineError> {
+        DirLock::take(&self.dir, || progress(Progress::Waiting)).map_err(EngineError::io("lock", &self.dir))
     }
 
     /// Whoever holds the lock is the only one with a staging directory: all others are of adds that died.

@@ -130,10 +130,10 @@ impl ApiError {
         Self::new(ErrorCode::Internal, "something went wrong; the log says more")
     }
 
-    /// The answer: a page for a person, JSON for everything else.
-    pub(super) fn answer(self, headers: &HeaderMap, page: &Page) -> Response<Body> {
+    /// The answer: a page for a person (`html`), JSON for everything else.
+    pub(super) fn answer(self, html: bool, page: &Page) -> Response<Body> {
         let status = self.code.status();
-        let mut response = if wants_html(headers) {
+        let mut response = if html {
             let (heading, advice) = self.code.advice();
             let retry = matches!(
                 self.code,
@@ -166,15 +166,14 @@ impl ApiError {
 impl From<AcquireError> for ApiError {
     fn from(error: AcquireError) -> Self {
         use crate::model::FailureCause;
-        let message = error.to_string();
+        let message = match &error {
+            AcquireError::Failed { cause, .. } => format!("the instance {}", cause.for_client()),
+            other => other.to_string(),
+        };
         let (code, retry_after, log) = match error {
             AcquireError::TooMany { .. } => (ErrorCode::TooManyInstances, Some(Duration::from_secs(10)), Vec::new()),
             AcquireError::Starting { .. } | AcquireError::ShuttingDown => (ErrorCode::Starting, Some(Duration::from_secs(2)), Vec::new()),
             AcquireError::Failed { cause: FailureCause::Timeout { .. }, log } => (ErrorCode::StartTimeout, None, log),
-            // What the launcher says names paths of the server.
-            AcquireError::Failed { cause: FailureCause::Launch { .. }, .. } => {
-                return Self::new(ErrorCode::InstanceFailed, "the instance could not be launched; the service's log says why");
-            }
             AcquireError::Failed { log, .. } => (ErrorCode::InstanceFailed, None, log),
         };
         Self { code, message, retry_after, log }
@@ -232,8 +231,8 @@ pub(super) fn redirect(location: &str) -> Result<Response<Body>, ApiError> {
 }
 
 /// 405 with what would be allowed.
-pub(super) fn method_not_allowed(allow: &'static str, headers: &HeaderMap, page: &Page) -> Response<Body> {
-    let mut response = ApiError::new(ErrorCode::MethodNotAllowed, format!("only {allow}")).answer(headers, page);
+pub(super) fn method_not_allowed(allow: &'static str, html: bool, page: &Page) -> Response<Body> {
+    let mut response = ApiError::new(ErrorCode::MethodNotAllowed, format!("only {allow}")).answer(html, page);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }

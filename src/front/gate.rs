@@ -8,7 +8,8 @@ use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin}
 use crate::model::HostName;
 
 /// Refuses what two parties could read differently, the stuff that request smuggling is made of. hyper has refused conflicting
-/// lengths and unknown codings already, and closes the connection after a request that had both; what is legal but never sent by an honest client is refused here.
+/// lengths and unknown codings already, and closes the connection after a request that had both; what is legal but never sent by
+/// an honest client is refused here.
 pub(super) fn check_framing<B>(request: &Request<B>) -> Result<(), ApiError> {
     let bad = |message| Err(ApiError::new(ErrorCode::BadRequest, message));
     let headers = request.headers();
@@ -39,8 +40,7 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
 
 /// Refuses other people's host names and other people's pages.
 pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, domains: &[String]) -> Result<(), ApiError> {
-    let policy = HostPolicy { domains: domains.to_vec() };
-    if !policy.admits(host) {
+    if !(HostPolicy { domains }).admits(host) {
         return Err(ApiError::new(ErrorCode::OriginRefused, format!("'{}' is not a host name of this service", host.name())));
     }
     let headers = request.headers();

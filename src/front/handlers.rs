@@ -13,7 +13,7 @@ mod workbench;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{self, ApiError, ErrorCode};
@@ -29,16 +29,13 @@ use crate::proxy::{Body, Guarded};
 pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer) -> Handled {
     let forwarded = forwarded(request.headers(), peer, &live.config.server.trusted_proxies);
     let client = forwarded.client.clone();
-    let refused = |error: ApiError, headers: &HeaderMap, page: &Page, route, client| Handled {
-        response: error.answer(headers, page),
-        route,
-        instance: None,
-        client,
-    };
+    let html = answer::wants_html(request.headers());
+    let refused =
+        |error: ApiError, route, client| Handled { response: error.answer(html, &live.config.page), route, instance: None, client };
     let host = match gate::check_framing(&request).and_then(|()| gate::host(&request)) {
         Ok(host) => host,
         Err(error) => {
-            let mut handled = refused(error, request.headers(), &live.config.page, "malformed", client);
+            let mut handled = refused(error, "malformed", client);
             // Whatever follows on this connection cannot be trusted to be a request.
             handled.response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
             return handled;
@@ -53,39 +50,34 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     // Monitors ask for health by whatever address they know.
     let open = matches!(route, Route::Of(_, Target::Health));
     if !open && let Err(error) = gate::check_origins(&request, &host, forwarded.proto, &live.config.server.domains) {
-        return refused(error, request.headers(), &live.config.page, name, client);
+        return refused(error, name, client);
     }
     let (instance, target) = match route {
         Route::Of(instance, target) => (instance, target),
         Route::AddSlash(id) => {
-            return Handled { response: add_slash(&id, &request, &live.config.page), route: name, instance: Some(id), client };
+            return Handled { response: add_slash(&id, &request, html, &live.config.page), route: name, instance: Some(id), client };
         }
         Route::InvalidInstance => {
             let error = ApiError::new(ErrorCode::InvalidInstance, "not an instance id");
-            return refused(error, request.headers(), &live.config.page, name, client);
+            return refused(error, name, client);
         }
-        Route::NotFound => return refused(ApiError::not_found(), request.headers(), &live.config.page, name, client),
+        Route::NotFound => return refused(ApiError::not_found(), name, client),
     };
     let context = Context { app, live, instance: instance.clone(), peer, forwarded };
-    Handled { response: dispatch(context, target, request).await, route: name, instance: Some(instance), client }
+    Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
 }
 
-async fn dispatch(context: Context, target: Target, request: Request<Incoming>) -> Response<Body> {
+async fn dispatch(context: Context, target: Target, request: Request<Incoming>, html: bool) -> Response<Body> {
+    let live = Arc::clone(&context.live);
+    let page = &live.config.page;
     if let Target::Asset(path) = &target {
         let response = context.app.assets.respond(request.method(), path, request.headers());
-        if response.status() == http::StatusCode::NOT_FOUND
-            && let Some(stand_in) = files::absent(path)
-        {
-            return stand_in;
-        }
         return match response.status() {
-            http::StatusCode::NOT_FOUND => ApiError::not_found().answer(request.headers(), &context.live.config.page),
-            http::StatusCode::METHOD_NOT_ALLOWED => answer::method_not_allowed("GET, HEAD", request.headers(), &context.live.config.page),
+            StatusCode::NOT_FOUND => files::absent(path).unwrap_or_else(|| ApiError::not_found().answer(html, page)),
+            StatusCode::METHOD_NOT_ALLOWED => answer::method_not_allowed("GET, HEAD", html, page),
             _ => response.map(Body::from),
         };
     }
-    let (live, headers) = (Arc::clone(&context.live), request.headers().clone());
-    let page = &live.config.page;
     let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
     let allowed = match target {
         Target::MintKey => request.method() == Method::POST,
@@ -93,14 +85,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>) 
     };
     if !allowed {
         let allow = if target == Target::MintKey { "POST" } else { "GET, HEAD" };
-        return answer::method_not_allowed(allow, &headers, page);
+        return answer::method_not_allowed(allow, html, page);
     }
     let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
         Target::Embed => embed::answer(&context, &request).await,
         Target::MintKey => mint_key::answer(&context).await,
-        Target::Health => Ok(health::answer(&context, &headers)),
+        Target::Health => Ok(health::answer(&context, request.headers())),
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),
         Target::OwnFile(name) => files::own_file(&context, &name),
@@ -112,7 +104,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>) 
         Target::Engine => engine::answer(context, request).await,
         Target::Asset(_) => Err(ApiError::not_found()),
     };
-    let mut response = answered.unwrap_or_else(|error| error.answer(&headers, page));
+    let mut response = answered.unwrap_or_else(|error| error.answer(html, page));
     if head {
         // The headers are those of GET; hyper sends the length of what it is given, so the length is said here.
         if let Some(length) = http_body::Body::size_hint(response.body()).exact() {
@@ -123,9 +115,9 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>) 
     response
 }
 
-fn add_slash(id: &InstanceId, request: &Request<Incoming>, page: &Page) -> Response<Body> {
+fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Page) -> Response<Body> {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(request.headers(), page))
+    answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
 }
 
 /// Keeps `guard` until `body` has been sent.

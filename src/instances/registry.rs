@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -61,15 +60,13 @@ struct Cell {
 }
 
 /// What can be said of an instance at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its state.
-    #[serde(flatten)]
     pub state: InstanceState,
     /// Which start this is, counted from 1; 0 before the first.
     pub generation: u64,
-    /// The last lines of the engine that failed. Never serialized: it is for the owner, who gets it another way.
-    #[serde(skip)]
+    /// The last lines of the engine that failed, for the instance's owner.
     pub log: Vec<String>,
 }
 
@@ -150,11 +147,6 @@ impl Instances {
         tokio::time::timeout(patience, waiting).await.unwrap_or(Err(AcquireError::Starting { waited: patience }))
     }
 
-    /// A lease if the instance runs now; starts nothing.
-    pub fn running(&self, id: &InstanceId) -> Option<Lease> {
-        self.known(id)?.lease()
-    }
-
     /// Follows an instance's status without using it: no lease, no start.
     pub fn follow(&self, id: &InstanceId) -> watch::Receiver<Status> {
         self.instance(id).status.subscribe()
@@ -205,9 +197,8 @@ impl Instances {
         let mut follow = instance.status.subscribe();
         instance.tell(Event::StopWanted);
         self.0.stop_if_stopping(&instance).await;
-        let ended = |s: &Status| matches!(s.state, InstanceState::Stopped | InstanceState::Failed { .. });
         // The launcher has done what it can; what still does not end is stuck in the kernel.
-        if tokio::time::timeout(STOP_DEADLINE, follow.wait_for(ended)).await.is_err() {
+        if tokio::time::timeout(STOP_DEADLINE, follow.wait_for(|status| status.state.is_at_rest())).await.is_err() {
             tracing::error!(instance = %id, "instance does not end");
         }
     }
@@ -235,7 +226,9 @@ impl Instances {
         let mut table = self.table();
         if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
             // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.
-            table.retain(|_, known| Arc::strong_count(known) > 1 || known.status.receiver_count() > 0 || known.is_at_work());
+            table.retain(|_, known| {
+                Arc::strong_count(known) > 1 || known.status.receiver_count() > 0 || !known.status.borrow().state.is_at_rest()
+            });
         }
         Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(Instance::new(id.clone()))))
     }
@@ -281,11 +274,6 @@ impl Instance {
 
     fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether anything of it runs or is about to.
-    fn is_at_work(&self) -> bool {
-        !matches!(self.status.borrow().state, InstanceState::Stopped | InstanceState::Failed { .. })
     }
 
     fn status(&self) -> Status {

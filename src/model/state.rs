@@ -63,6 +63,19 @@ pub enum FailureCause {
 }
 
 impl InstanceState {
+    /// Whether nothing of it runs, is about to, or is being ended.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Failed { .. })
+    }
+
+    /// The state as a client may see it.
+    pub fn for_client(&self) -> Self {
+        match self {
+            Self::Failed { cause } => Self::Failed { cause: cause.for_client() },
+            other => other.clone(),
+        }
+    }
+
     /// The state's bare name, for logs and counters.
     pub fn name(&self) -> &'static str {
         match self {
@@ -71,6 +84,16 @@ impl InstanceState {
             Self::Running => "running",
             Self::Stopping => "stopping",
             Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+impl FailureCause {
+    /// The cause as a client may see it: what a launcher says names paths of the server.
+    pub fn for_client(&self) -> Self {
+        match self {
+            Self::Launch { .. } => Self::Launch { message: "the service's log says why".to_owned() },
+            other => other.clone(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One owner per data directory.
+//! One owner at a time per directory.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +16,28 @@ impl DirLock {
     /// # Errors
     /// `WouldBlock` when another process holds it; else what the file system says.
     pub fn try_take(dir: &Path) -> io::Result<Self> {
-        let file = File::options().create(true).truncate(false).write(true).open(dir.join(".lock"))?;
+        let file = open(dir)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self(file))
     }
+
+    /// The same, but waits for another holder; `waiting` is called before that. Blocks.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn take(dir: &Path, waiting: impl FnOnce()) -> io::Result<Self> {
+        match Self::try_take(dir) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => waiting(),
+            taken => return taken,
+        }
+        let file = open(dir)?;
+        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+        Ok(Self(file))
+    }
+}
+
+fn open(dir: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(dir.join(".lock"))
 }
 
 #[cfg(test)]

@@ -173,8 +173,7 @@ fn events_follow_a_start_and_count_as_no_use() {
     let engine = FakeEngine::new();
     engine.behave("slow");
     let daemon = Daemon::start(engine.path(), "");
-    let head = format!("GET /i/alice/api/v1/code/events HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
-    let mut stream = crate::support::exchange(daemon.address, head.as_bytes());
+    let mut stream = daemon.begin("/i/alice/api/v1/code/events");
     let mut seen = String::new();
     let mut until = |what: &str| {
         while !seen.contains(what) {

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::support::{Daemon, FakeEngine, eventually, exchange, read_response, request};
+use crate::support::{Daemon, FakeEngine, eventually, read_response, request};
 
 #[test]
 fn headers_pass_except_those_of_the_connection() {
@@ -18,10 +18,10 @@ fn headers_pass_except_those_of_the_connection() {
         ("TE", "trailers"),
         ("Proxy-Connection", "close"),
     ];
-    let answer = daemon.send("GET", "/i/alice/stable-c0ffee/headers?q=%2F&r=1", &sent).json();
-    assert_eq!(answer["url"], "/stable-c0ffee/headers?q=%2F&r=1");
-    let raw: Vec<&str> = answer["raw"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
-    let all = |name: &str| raw.chunks(2).filter(|pair| pair[0].eq_ignore_ascii_case(name)).map(|pair| pair[1]).collect::<Vec<_>>();
+    let path = "/i/alice/stable-c0ffee/headers?q=%2F&r=1";
+    assert_eq!(daemon.get(path).json()["url"], "/stable-c0ffee/headers?q=%2F&r=1");
+    let seen = daemon.seen_headers(path, &sent);
+    let all = |name: &str| seen.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
     assert_eq!(all("x-twice"), ["1", "2"]);
     assert_eq!(all("host"), [daemon.address.to_string()]);
     assert_eq!(all("x-forwarded-for"), ["127.0.0.1"]);
@@ -51,8 +51,7 @@ fn an_answer_that_nobody_takes_is_not_hoarded() {
     let rss = || daemon.get("/api/v1/code/health").json()["memory"]["rss"].as_u64().unwrap();
     daemon.get("/stable-c0ffee/big?bytes=1000");
     let before = rss();
-    let head = format!("GET /stable-c0ffee/big?bytes=2000000000 HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
-    let mut lazy: Vec<_> = (0..10).map(|_| exchange(daemon.address, head.as_bytes())).collect();
+    let mut lazy: Vec<_> = (0..10).map(|_| daemon.begin("/stable-c0ffee/big?bytes=2000000000")).collect();
     for stream in &mut lazy {
         stream.read_exact(&mut [0; 100_000]).unwrap();
     }
@@ -64,8 +63,7 @@ fn an_answer_that_nobody_takes_is_not_hoarded() {
 fn a_client_that_leaves_ends_the_engines_work() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
-    let head = format!("GET /stable-c0ffee/drip HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
-    let mut stream = exchange(daemon.address, head.as_bytes());
+    let mut stream = daemon.begin("/stable-c0ffee/drip");
     let mut line = [0; 12];
     stream.read_exact(&mut line).unwrap();
     assert_eq!(&line, b"HTTP/1.1 200");
@@ -80,8 +78,7 @@ fn a_client_that_leaves_ends_the_engines_work() {
 fn an_engine_that_dies_in_mid_answer_breaks_it_off() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
-    let head = format!("GET /stable-c0ffee/die HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
-    let mut stream = exchange(daemon.address, head.as_bytes());
+    let mut stream = daemon.begin("/stable-c0ffee/die");
     let answer = read_response(&mut stream, false);
     assert!(answer.is_none_or(|answer| answer.status == 502 || !answer.text().contains("complete")), "half an answer is none");
     eventually("the crash is seen", || (daemon.status("default")["state"] == "failed").then_some(()));

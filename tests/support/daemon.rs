@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::http::{Response, request};
+use super::http::{Response, exchange, request};
 use super::{DEADLINE, eventually};
 
 pub(crate) struct Daemon {
@@ -89,6 +89,18 @@ impl Daemon {
     /// A request as curl would send it, on a connection of its own.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
         request(self.address, method, path, headers, b"")
+    }
+
+    /// Begins a GET and leaves the answer to be read, or not.
+    pub(crate) fn begin(&self, path: &str) -> BufReader<TcpStream> {
+        exchange(self.address, format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).as_bytes())
+    }
+
+    /// The headers that the fake engine saw of a request for its `/headers` at `path`, in order.
+    pub(crate) fn seen_headers(&self, path: &str, headers: &[(&str, &str)]) -> Vec<(String, String)> {
+        let answer = self.send("GET", path, headers).json();
+        let raw: Vec<String> = serde_json::from_value(answer["raw"].clone()).expect("the raw headers");
+        raw.chunks(2).map(|pair| (pair[0].to_ascii_lowercase(), pair[1].clone())).collect()
     }
 
     /// What `…/status` says of an instance.

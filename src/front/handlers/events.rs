@@ -23,7 +23,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 #[derive(Serialize)]
 struct News<'a> {
     #[serde(flatten)]
-    status: &'a Status,
+    state: &'a InstanceState,
+    generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -62,19 +63,12 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
 }
 
 fn event(status: &Status) -> Bytes {
-    let (message, log) = match &status.state {
-        // What the launcher says names paths of the server.
-        InstanceState::Failed { cause: crate::model::FailureCause::Launch { .. } } => {
-            let message = "the instance could not be launched; the service's log says why".to_owned();
-            return encode(&serde_json::json!({"state": "failed", "generation": status.generation, "message": message}));
-        }
+    let state = status.state.for_client();
+    let (message, log) = match &state {
         InstanceState::Failed { cause } => (Some(format!("the instance {cause}")), status.log.as_slice()),
         _ => (None, &[][..]),
     };
-    encode(&News { status, message, log })
-}
-
-fn encode(news: &impl Serialize) -> Bytes {
-    let json = serde_json::to_string(news).unwrap_or_else(|_| "{}".to_owned());
+    let news = News { state: &state, generation: status.generation, message, log };
+    let json = serde_json::to_string(&news).unwrap_or_else(|_| "{}".to_owned());
     Bytes::from(format!("event: state\ndata: {json}\n\n"))
 }

@@ -38,10 +38,13 @@ struct Memory {
     heap: u64,
 }
 
+/// How many instances are in each state.
+type ByState = BTreeMap<&'static str, usize>;
+
 #[derive(Serialize)]
 struct Census {
     #[serde(flatten)]
-    by_state: BTreeMap<&'static str, usize>,
+    by_state: ByState,
     limit: usize,
 }
 
@@ -51,7 +54,8 @@ pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
         Ok(used) => (used, Vec::new()),
         Err(_) => (sys::Resources { rss: 0, heap: sys::heap_bytes(), fds: 0, fd_limit: 1 }, vec!["resources_unreadable"]),
     };
-    reasons.extend(find_reasons(app, &context.live.config.server.data_dir, &used));
+    let census = app.instances.census();
+    reasons.extend(find_reasons(app, &context.live.config.server.data_dir, &used, &census));
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         service: "hoody-code",
@@ -63,7 +67,7 @@ pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
         fds: used.fds,
         user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION"),
-        instances: Census { by_state: app.instances.census(), limit: app.instances.limit() },
+        instances: Census { by_state: census, limit: app.instances.limit() },
         reasons,
     };
     let mut response = json(&health);
@@ -74,7 +78,7 @@ pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
 }
 
 /// What keeps the service from doing its work, if only for the next one who comes.
-fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources) -> Vec<&'static str> {
+fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources, census: &ByState) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if !app.engine.node().is_file() || !app.engine.root().is_dir() {
         reasons.push("engine_missing");
@@ -90,7 +94,6 @@ fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources) ->
     if used.fds.saturating_mul(10) > used.fd_limit.saturating_mul(9) {
         reasons.push("descriptors_exhausted");
     }
-    let census = app.instances.census();
     let count = |state| census.get(state).copied().unwrap_or(0);
     // One that fails may be its own fault; all of them are ours.
     if app.instances.unstartable() > 0 && count("running") + count("starting") + count("stopping") == 0 {

@@ -25,15 +25,14 @@ pub(super) async fn decide(context: &Context, query: &str, method: &Method) -> R
         return Ok(Opening::At(parameters));
     }
     let (store, id) = (context.app.store.clone(), context.instance.clone());
-    if parameters.decide() && method == Method::HEAD {
-        return Ok(Opening::Here(parameters));
-    }
     if parameters.decide() {
-        let opened = parameters.to_remember();
-        let stored = blocking(move || store.set_last_opened(&id, &opened)).await?;
-        // A full disk must not keep the editor from opening.
-        if let Err(e) = stored {
-            tracing::error!(instance = %context.instance, "{e}");
+        if method != Method::HEAD {
+            let opened = parameters.to_remember();
+            let stored = blocking(move || store.set_last_opened(&id, &opened)).await?;
+            // A full disk must not keep the editor from opening.
+            if let Err(e) = stored {
+                tracing::error!(instance = %context.instance, "{e}");
+            }
         }
         return Ok(Opening::Here(parameters));
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::answer::json;
 use super::super::app::Context;
-use crate::model::{FailureCause, InstanceId, InstanceState};
+use crate::model::{InstanceId, InstanceState};
 use crate::proxy::Body;
 
 #[derive(Serialize)]
@@ -22,16 +22,9 @@ struct Answer<'a> {
 
 pub(super) fn answer(context: &Context) -> Response<Body> {
     let (status, clients, idle) = context.app.instances.status(&context.instance);
-    let state = match status.state {
-        // What the launcher says names paths of the server.
-        InstanceState::Failed { cause: FailureCause::Launch { .. } } => {
-            InstanceState::Failed { cause: FailureCause::Launch { message: "the service's log says why".to_owned() } }
-        }
-        state => state,
-    };
     json(&Answer {
         instance: &context.instance,
-        state,
+        state: status.state.for_client(),
         generation: status.generation,
         clients,
         idle_seconds: idle.map(|idle| idle.as_secs()),
