@@ -4,7 +4,7 @@
 //! it survives the entry's rename.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -23,7 +23,9 @@ pub(crate) const CACHE_DIR: &str = "compile-cache";
 const PRELOAD: &str = include_str!("preload.cjs");
 /// A start takes a quarter of a second; this is for a machine that does a hundred other things.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How often the socket is tried.
+/// How long a node that was just written may be held open for writing by somebody.
+const BUSY_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the socket, or a busy file, is tried.
 const POLL: Duration = Duration::from_millis(20);
 /// How much of the engine's output an error shows.
 const LOG_TAIL: usize = 2000;
@@ -36,7 +38,14 @@ const MAX_PAGE: u64 = 1 << 20;
 /// When it does not run or prints something else.
 pub fn node_version(node: &Path) -> Result<String, EngineError> {
     let bad = |reason: String| EngineError::BadNode { node: node.to_owned(), reason };
-    let output = Command::new(node).arg("--version").env_clear().stdin(Stdio::null()).output().map_err(|error| bad(error.to_string()))?;
+    let began = Instant::now();
+    let output = loop {
+        match Command::new(node).arg("--version").env_clear().stdin(Stdio::null()).output() {
+            // A file written a moment ago is busy while a child forked meanwhile still holds its descriptor, until that child's exec.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && began.elapsed() < BUSY_DEADLINE => std::thread::sleep(POLL),
+            other => break other.map_err(|error| bad(error.to_string()))?,
+        }
+    };
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() && text.starts_with('v') && text.len() < 64 {
         Ok(text)
