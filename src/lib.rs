@@ -8,22 +8,37 @@
 //! instances      auth  assets  proxy    what is served, who may, static files, forwarding
 //! launch                                how an instance comes to run
 //! cli                                   clients of the API, and the store of engines
-//! config         engine                 what operators say; what VS Code is
+//! broker         agent                  the privileged helper; the part that runs inside an instance
+//! config  engine proto                  what operators say; what VS Code is; what the programs say to each other
 //! model          sys   telemetry        words, the kernel, records
 //! ```
 
+#[cfg(feature = "broker")]
+pub mod agent;
+#[cfg(feature = "front")]
 pub mod assets;
+#[cfg(feature = "front")]
 pub mod auth;
+#[cfg(feature = "broker")]
+pub mod broker;
+#[cfg(feature = "front")]
 pub mod cli;
 pub mod config;
 pub mod engine;
+#[cfg(feature = "front")]
 pub mod front;
+#[cfg(feature = "front")]
 pub mod instances;
+#[cfg(feature = "front")]
 pub mod launch;
 pub mod model;
+pub mod proto;
+#[cfg(feature = "front")]
 pub mod proxy;
+#[cfg(feature = "front")]
 mod run;
 pub mod sys;
 pub mod telemetry;
 
+#[cfg(feature = "front")]
 pub use run::run;

@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each folder may import, besides itself. A new folder has to be written in here, and with that thought about.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("sys", &[]),
     ("telemetry", &[]),
     ("config", &["model", "sys", "telemetry"]),
     ("engine", &["model", "sys", "telemetry"]),
+    ("proto", &["model", "sys", "telemetry"]),
+    ("agent", &["config", "engine", "proto", "model", "sys", "telemetry"]),
+    ("broker", &["config", "engine", "proto", "model", "sys", "telemetry"]),
     ("auth", &["config", "engine", "model", "sys", "telemetry"]),
     ("assets", &["config", "engine", "model", "sys", "telemetry"]),
     ("proxy", &["config", "engine", "model", "sys", "telemetry"]),
-    ("launch", &["config", "engine", "model", "sys", "telemetry"]),
+    ("launch", &["config", "engine", "proto", "model", "sys", "telemetry"]),
     ("instances", &["launch", "config", "engine", "model", "sys", "telemetry"]),
     ("front", &["instances", "launch", "auth", "assets", "proxy", "config", "engine", "model", "sys", "telemetry"]),
     ("cli", &["config", "engine", "model", "sys", "telemetry"]),
@@ -51,7 +54,7 @@ fn all_sources() -> Vec<(String, PathBuf, String)> {
 
 #[test]
 fn imports_point_down() {
-    let allowed: BTreeMap<_, _> = ALLOWED.into_iter().collect();
+    let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
     let mut wrong = Vec::new();
     for (folder, path, text) in all_sources() {
         if matches!(folder.as_str(), "lib" | "bin" | "build") {

@@ -28,6 +28,8 @@ pub struct Config {
 pub struct Server {
     /// Addresses to bind; sockets passed by systemd win over them.
     pub listen: Vec<ListenAddress>,
+    /// How instances come to run.
+    pub launcher: Launcher,
     /// Where instances and their state are kept.
     pub data_dir: PathBuf,
     /// Domains whose host names are answered, besides loopback names. Lower case.
@@ -36,6 +38,15 @@ pub struct Server {
     pub trusted_proxies: Vec<IpAddr>,
     /// How long open websockets may go on after SIGTERM.
     pub drain: Duration,
+}
+
+/// How instances come to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Launcher {
+    /// As plain children of the daemon.
+    Process,
+    /// As transient units, asked for through the broker.
+    Systemd,
 }
 
 /// An address to listen on.

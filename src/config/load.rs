@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::checked::{Config, Instances, Limits, ListenAddress, Log, LogFormat, Page, Server};
+use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 use super::error::ConfigError;
+use super::hosting::Hosting;
 use super::raw;
 
 /// What the command line says; it wins over the file.
@@ -50,8 +51,49 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         limits: limits(&file.limits)?,
         log: log(file.log)?,
     };
+    // Checked here as well: a mistake in it should stop the reload that the operator looks at, not the broker's.
+    Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
     Ok(config)
 }
+
+/// What the broker takes from the configuration.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// How the host is shared.
+    pub hosting: Hosting,
+    /// `[engine] path`
+    pub engine: Option<PathBuf>,
+    /// Name in window titles.
+    pub app_name: String,
+    /// Whether the editor's menu offers to sign out.
+    pub sign_out: bool,
+    /// `[instances]`
+    pub instances: Instances,
+    /// `[log] level`
+    pub log_level: String,
+}
+
+/// Reads what the broker needs from `path`; a file that is not there means defaults.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
+    let file = match read(path) {
+        Err(ConfigError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => raw::File::default(),
+        other => other?,
+    };
+    Ok(BrokerConfig {
+        hosting: Hosting::check(&file.accounts, file.network, (file.class, file.instance))?,
+        engine: file.engine.path,
+        app_name: text("name", file.page.name, DEFAULT_NAME)?,
+        sign_out: file.server.auth.as_deref() != Some("none"),
+        instances: instances(&file.instances)?,
+        log_level: log(file.log)?.level,
+    })
+}
+
+/// What the editor is called when the operator does not say.
+const DEFAULT_NAME: &str = "Hoody Code";
 
 fn read(path: &Path) -> Result<raw::File, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -77,11 +119,11 @@ fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError
             return Err(ConfigError::value("listen", message));
         }
     }
-    match overrides.launcher.as_deref().or(raw.launcher.as_deref()) {
-        Some("process") | None => {}
-        Some("systemd") => return Err(ConfigError::value("launcher", "this version has no 'systemd' launcher yet: use 'process'")),
+    let launcher = match overrides.launcher.as_deref().or(raw.launcher.as_deref()) {
+        Some("process") | None => Launcher::Process,
+        Some("systemd") => Launcher::Systemd,
         Some(other) => return Err(ConfigError::value("launcher", format!("'{other}' is neither 'systemd' nor 'process'"))),
-    }
+    };
     let data_dir = overrides.data_dir.clone().or(raw.data_dir).map_or_else(default_data_dir, Ok)?;
     let data_dir = std::path::absolute(&data_dir).map_err(|e| ConfigError::value("data_dir", e.to_string()))?;
     let domains = raw.domains.unwrap_or_default().iter().map(|d| domain(d)).collect::<Result<_, _>>()?;
@@ -92,7 +134,7 @@ fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError
         .map(|ip| ip.parse::<IpAddr>().map_err(|_| ConfigError::value("trusted_proxies", format!("'{ip}' is not an IP address"))))
         .collect::<Result<_, _>>()?;
     let drain = duration("drain", raw.drain.as_deref(), Duration::from_secs(10))?;
-    Ok(Server { listen, data_dir, domains, trusted_proxies, drain })
+    Ok(Server { listen, launcher, data_dir, domains, trusted_proxies, drain })
 }
 
 fn default_data_dir() -> Result<PathBuf, ConfigError> {
@@ -172,7 +214,7 @@ fn page(raw: raw::Page, loader: bool) -> Result<Page, ConfigError> {
     settings.extend(json_table("settings", raw.settings)?);
     let files = |paths: Option<Vec<PathBuf>>| paths.unwrap_or_default().iter().map(|p| page_file(p)).collect::<Result<Vec<_>, _>>();
     Ok(Page {
-        name: text("name", raw.name, "Hoody Code")?,
+        name: text("name", raw.name, DEFAULT_NAME)?,
         loader: loader || raw.loader.unwrap_or(false),
         logo: raw.logo.map(|path| logo(&path)).transpose()?,
         background: colour("background", raw.background, "#181818")?,
@@ -234,7 +276,7 @@ fn positive(key: &'static str, value: Option<usize>, default: usize) -> Result<u
     }
 }
 
-fn duration(key: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+pub(super) fn duration(key: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
     let Some(text) = value else { return Ok(default) };
     let wrong = || ConfigError::value(key, format!("'{text}' is not a time such as '30s', '10min' or '7d'"));
     // Days are 24 hours here: nothing in this file means the calendar.

@@ -2,9 +2,11 @@
 
 mod checked;
 mod error;
+mod hosting;
 mod load;
 mod raw;
 
-pub use checked::{Config, Instances, Limits, ListenAddress, Log, LogFormat, Page, Server};
+pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 pub use error::ConfigError;
-pub use load::{Overrides, load};
+pub use hosting::{Base, Class, DEFAULT_CLASS, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
+pub use load::{BrokerConfig, Overrides, load, load_for_broker};

@@ -1,5 +1,6 @@
 //! The configuration file as it is written.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -13,6 +14,10 @@ pub(super) struct File {
     pub(super) page: Page,
     pub(super) limits: Limits,
     pub(super) log: Log,
+    pub(super) accounts: Accounts,
+    pub(super) network: Network,
+    pub(super) class: BTreeMap<String, Class>,
+    pub(super) instance: BTreeMap<String, Class>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,4 +78,40 @@ pub(super) struct Log {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
     pub(super) access: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Accounts {
+    pub(super) uids: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    pub(super) subnet: Option<String>,
+    pub(super) dns: Option<Vec<String>>,
+    pub(super) refuse: Option<Vec<String>>,
+}
+
+/// `[class.NAME]`, and `[instance."ID"]`, which alone may name a class.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Class {
+    pub(super) class: Option<String>,
+    pub(super) memory_high: Option<String>,
+    pub(super) memory_max: Option<String>,
+    pub(super) swap_max: Option<String>,
+    pub(super) cpu_weight: Option<u64>,
+    pub(super) cpu_quota: Option<String>,
+    pub(super) io_weight: Option<u64>,
+    pub(super) tasks_max: Option<u64>,
+    pub(super) open_files: Option<u64>,
+    pub(super) run_time: Option<String>,
+    pub(super) disk: Option<String>,
+    pub(super) network: Option<String>,
+    pub(super) root_directory: Option<PathBuf>,
+    pub(super) root_image: Option<PathBuf>,
+    pub(super) devices: Option<Vec<String>>,
+    pub(super) mounts: Option<Vec<String>>,
 }

@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EngineError;
 use super::layout::{self, Product};
+#[cfg(feature = "front")]
 use super::manifest::Manifest;
 
 /// Version of an entry's layout. Part of the id, so a new layout never meets an old entry.
 pub const FORMAT: u32 = 1;
 /// The file that makes a directory an entry; written last.
 pub(crate) const RECORD: &str = "engine.json";
+
+/// Where an entry has its compile cache; the preload script finds it beside its own directory.
+pub(crate) const CACHE_DIR: &str = "compile-cache";
 
 /// What `engine.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +47,7 @@ struct Inner {
     base: String,
     static_prefix: String,
     preload: Option<PathBuf>,
+    compile_cache: Option<PathBuf>,
     record: Record,
 }
 
@@ -81,6 +86,7 @@ impl Engine {
     pub(crate) fn assemble(dir: &Path, id: String, record: Record) -> Self {
         let base = format!("/{}-{}", record.product.quality, record.product.commit);
         let preload = dir.join("hoody/preload.cjs");
+        let compile_cache = dir.join(CACHE_DIR);
         Self(Arc::new(Inner {
             id,
             root: dir.join("vscode"),
@@ -88,6 +94,7 @@ impl Engine {
             static_prefix: format!("{base}/static/"),
             base,
             preload: preload.is_file().then_some(preload),
+            compile_cache: compile_cache.is_dir().then_some(compile_cache),
             dir: dir.to_owned(),
             record,
         }))
@@ -143,10 +150,16 @@ impl Engine {
         self.0.preload.as_deref()
     }
 
+    /// Directory of V8's compile cache, when it was filled: in it one directory per node, platform and user id.
+    pub fn compile_cache(&self) -> Option<&Path> {
+        self.0.compile_cache.as_deref()
+    }
+
     /// Reads the manifest of the files a browser may have.
     ///
     /// # Errors
     /// When it is missing, does not parse or has another format.
+    #[cfg(feature = "front")]
     pub fn manifest(&self) -> Result<Manifest, EngineError> {
         Manifest::read(&self.static_dir())
     }

@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::adding::{AddOptions, Progress};
 use super::error::EngineError;
 use super::layout::Tree;
 use super::locate::locate_in;
 use super::manifest::Encoding;
 use super::pack::Effort;
-use super::store::{AddOptions, Progress, Store, version_key};
+use super::store::{Store, version_key};
 use super::{Engine, ServerDirs, ServerOptions, ServerUser, command};
 
 const PRODUCT: &str = r#"{"nameShort":"Code - OSS","version":"1.2.3","commit":"abc123","quality":"stable"}"#;

@@ -15,10 +15,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::command::{self, ServerDirs, ServerOptions, ServerUser};
 use super::error::EngineError;
-use super::installed::Engine;
+use super::installed::{CACHE_DIR, Engine};
 
-/// Where an entry has its cache; [`PRELOAD`] finds it beside its own directory.
-pub(crate) const CACHE_DIR: &str = "compile-cache";
 /// The script node loads first.
 const PRELOAD: &str = include_str!("preload.cjs");
 /// A start takes a quarter of a second; this is for a machine that does a hundred other things.

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::pages;
+use super::pages::{self, Retry};
 use crate::config::Page;
 use crate::instances::{AcquireError, StoreError};
 use crate::proxy::{Body, ProxyError};
@@ -27,6 +27,7 @@ pub(super) enum ErrorCode {
     MethodNotAllowed,
     Internal,
     InstanceFailed,
+    InstanceStopped,
     TooManyInstances,
     Starting,
     StartTimeout,
@@ -43,7 +44,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::InstanceFailed => StatusCode::BAD_GATEWAY,
-            Self::TooManyInstances | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyInstances | Self::Starting | Self::InstanceStopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -62,6 +63,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Internal => "internal",
             Self::InstanceFailed => "instance_failed",
+            Self::InstanceStopped => "instance_stopped",
             Self::TooManyInstances => "too_many_instances",
             Self::Starting => "starting",
             Self::StartTimeout => "instance_start_timeout",
@@ -92,6 +94,9 @@ impl ErrorCode {
             Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
             Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),
             Self::InstanceFailed => ("The editor did not come up", "Try again. If it fails the same way, the lines below say why."),
+            Self::InstanceStopped => {
+                ("The editor was stopped", "Your files are as they were. Open it again, or ask whoever runs this server.")
+            }
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
             Self::Starting => ("The editor is starting", "Try again in a moment."),
             Self::StartTimeout => ("The editor takes too long to start", "The server is busy, or the editor hangs. Try again."),
@@ -135,10 +140,11 @@ impl ApiError {
         let status = self.code.status();
         let mut response = if html {
             let (heading, advice) = self.code.advice();
-            let retry = matches!(
-                self.code,
-                ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances
-            );
+            let retry = match self.code {
+                ErrorCode::InstanceStopped => Retry::Start,
+                ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances => Retry::Again,
+                _ => Retry::No,
+            };
             pages::error(page, heading, &self.message, advice, &self.log, retry)
         } else {
             #[derive(Serialize)]
@@ -174,6 +180,7 @@ impl From<AcquireError> for ApiError {
             AcquireError::TooMany { .. } => (ErrorCode::TooManyInstances, Some(Duration::from_secs(10)), Vec::new()),
             AcquireError::Starting { .. } | AcquireError::ShuttingDown => (ErrorCode::Starting, Some(Duration::from_secs(2)), Vec::new()),
             AcquireError::Failed { cause: FailureCause::Timeout { .. }, log } => (ErrorCode::StartTimeout, None, log),
+            AcquireError::Failed { cause, log } if cause.is_held() => (ErrorCode::InstanceStopped, None, log),
             AcquireError::Failed { log, .. } => (ErrorCode::InstanceFailed, None, log),
         };
         Self { code, message, retry_after, log }
@@ -227,6 +234,13 @@ pub(super) fn redirect(location: &str) -> Result<Response<Body>, ApiError> {
     let mut response = plain("text/plain; charset=utf-8", Body::Empty);
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// As [`redirect`], after a form was sent: the browser asks with GET.
+pub(super) fn see_other(location: &str) -> Result<Response<Body>, ApiError> {
+    let mut response = redirect(location)?;
+    *response.status_mut() = StatusCode::SEE_OTHER;
     Ok(response)
 }
 

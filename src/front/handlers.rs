@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod mint_key;
 mod open;
+mod start;
 mod status;
 mod workbench;
 
@@ -80,11 +81,11 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
     }
     let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
     let allowed = match target {
-        Target::MintKey => request.method() == Method::POST,
+        Target::MintKey | Target::Start => request.method() == Method::POST,
         _ => read_only,
     };
     if !allowed {
-        let allow = if target == Target::MintKey { "POST" } else { "GET, HEAD" };
+        let allow = if matches!(target, Target::MintKey | Target::Start) { "POST" } else { "GET, HEAD" };
         return answer::method_not_allowed(allow, html, page);
     }
     let head = request.method() == Method::HEAD;
@@ -93,6 +94,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Embed => embed::answer(&context, &request).await,
         Target::MintKey => mint_key::answer(&context).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
+        Target::Start => start::answer(&context, html).await,
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),
         Target::OwnFile(name) => files::own_file(&context, &name),

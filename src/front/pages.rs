@@ -41,7 +41,7 @@ struct Error<'a> {
     message: &'a str,
     advice: &'a str,
     log: &'a [String],
-    retry: bool,
+    retry: Retry,
 }
 
 /// The operator's branding.
@@ -79,8 +79,19 @@ pub(super) fn embed(page: &Page, query: &str) -> Response<Body> {
     html(&Embed { look: Look::of(page), nonce: &nonce, query }, &nonce)
 }
 
+/// What a page of an error offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Nothing.
+    No,
+    /// The same request once more.
+    Again,
+    /// To start what was stopped on purpose.
+    Start,
+}
+
 /// What went wrong, and what to do. The caller sets the status.
-pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: bool) -> Response<Body> {
+pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: Retry) -> Response<Body> {
     let nonce = nonce();
     html(&Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce)
 }

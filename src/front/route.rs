@@ -23,6 +23,8 @@ pub(super) enum Target {
     MintKey,
     Health,
     Status,
+    /// Lifts what holds an instance that was stopped on purpose.
+    Start,
     Events,
     /// A file of the engine's static set: its path there, still percent-encoded.
     Asset(String),
@@ -45,6 +47,7 @@ impl Target {
             Self::MintKey => "mint-key",
             Self::Health => "health",
             Self::Status => "status",
+            Self::Start => "start",
             Self::Events => "events",
             Self::Asset(_) => "asset",
             Self::OwnFile(_) => "own-file",
@@ -91,6 +94,7 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/mint-key" | "/api/v1/code/mint-key" => Some(Target::MintKey),
         "/api/v1/code/health" => Some(Target::Health),
         "/api/v1/code/status" => Some(Target::Status),
+        "/api/v1/code/start" => Some(Target::Start),
         "/api/v1/code/events" => Some(Target::Events),
         "/manifest.json" => Some(Target::Manifest),
         "/logout" | "/login" => Some(Target::Logout),

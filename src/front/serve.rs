@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
 use tokio::sync::{Semaphore, mpsc};
@@ -14,14 +14,20 @@ use super::app::{App, Peer};
 use super::connection;
 use super::error::ServeError;
 use crate::assets::Assets;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Launcher};
 use crate::engine::{self, Engine, ServerOptions};
-use crate::instances::{Instances, Settings, StateStore};
-use crate::launch::{ProcessLauncher, ProcessOptions};
+use crate::instances::{IdleClocks, Instances, Settings, StateStore};
+use crate::launch::{self, ProcessLauncher, ProcessOptions, SystemdLauncher};
 use crate::sys::{self, DirLock, Listener};
 
 /// How long answers that are under way may take once the drain has run out.
 const LAST_CALL: Duration = Duration::from_secs(2);
+
+/// The file in `state` that keeps the idle clocks.
+const CLOCKS: &str = "idle.json";
+
+/// How often what runs is looked at: for the clocks, and for the line that `systemctl status` shows.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
 
 /// The daemon's parts, ready to serve.
 pub struct Service {
@@ -45,13 +51,15 @@ impl Service {
             _ => unusable(source),
         })?;
         let store = StateStore::open(data_dir.join("state"))?;
-        let launcher = ProcessLauncher::new(ProcessOptions {
-            engine: engine.clone(),
-            instances_dir: data_dir.join("instances"),
-            server: server_options(&config),
-        })
-        .await?;
-        let instances = Instances::new(Arc::new(launcher), settings(&config));
+        let launcher = launcher(&config, &engine).await?;
+        let instances = Instances::new(launcher, settings(&config));
+        let clocks = IdleClocks::new(data_dir.join("state").join(CLOCKS));
+        // Without the broker there is nothing to take over and nothing to start: better a service that says so than none.
+        match instances.adopt(clocks.read(SystemTime::now())).await {
+            Ok(0) => {}
+            Ok(running) => tracing::info!("{running} instances taken over"),
+            Err(e) => tracing::error!("cannot take over what runs: {e}"),
+        }
         Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, config)), _owner: owner })
     }
 
@@ -59,6 +67,20 @@ impl Service {
     pub fn engine(&self) -> &Engine {
         &self.app.engine
     }
+}
+
+async fn launcher(config: &Config, engine: &Engine) -> Result<Arc<dyn launch::Launcher>, ServeError> {
+    Ok(match config.server.launcher {
+        Launcher::Systemd => Arc::new(SystemdLauncher::default()),
+        Launcher::Process => {
+            let options = ProcessOptions {
+                engine: engine.clone(),
+                instances_dir: config.server.data_dir.join("instances"),
+                server: server_options(config),
+            };
+            Arc::new(ProcessLauncher::new(options).await?)
+        }
+    })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -95,16 +117,18 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
     let mut heartbeat = watchdog();
-    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&census(&app))]);
+    let mut watching = tokio::spawn(watch(Arc::clone(&app)));
     tokio::pin!(stop);
     let result = loop {
         let accepted = tokio::select! {
             () = &mut stop => break Ok(()),
             Some(error) = breakage.recv() => break Err(error),
             Some(()) = reloads.recv() => {
-                reload(&app, &read);
+                reload(&app, &read).await;
                 continue;
             }
+            _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
             // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
             _ = heartbeat.tick() => {
                 notify(&[NotifyState::Watchdog]);
@@ -129,8 +153,49 @@ pub async fn serve(
         }
     };
     drop(listeners);
+    watching.abort();
     drain(&app, &connections).await;
     result
+}
+
+/// Writes down what a successor needs, and tells systemd how many instances there are.
+async fn watch(app: Arc<App>) {
+    let mut clocks = IdleClocks::new(app.live().config.server.data_dir.join("state").join(CLOCKS));
+    let mut ticks = interval(LOOK_AROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = String::new();
+    loop {
+        ticks.tick().await;
+        let now = app.instances.idle_clocks();
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = clocks.write(now);
+            (clocks, written)
+        });
+        match writing.await {
+            Ok((kept, written)) => {
+                clocks = kept;
+                if let Err(e) = written {
+                    tracing::warn!("idle clocks not written: {e}");
+                }
+            }
+            // Only a panic ends it; the loop that spawned us ends the process then.
+            Err(_) => return,
+        }
+        let status = census(&app);
+        if status != said {
+            notify(&[NotifyState::Status(&status)]);
+            said = status;
+        }
+    }
+}
+
+/// The line of `systemctl status`.
+fn census(app: &App) -> String {
+    let census = app.instances.census();
+    let count = |name| census.get(name).copied().unwrap_or_default();
+    let idle = app.instances.idle_clocks().values().filter(|since| since.is_some()).count();
+    let (running, starting, failed) = (count("running"), count("starting"), count("failed"));
+    format!("{running} instances running, {idle} of them idle, {starting} starting, {failed} failed")
 }
 
 /// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
@@ -174,7 +239,7 @@ async fn drain(app: &App, connections: &TaskTracker) {
     app.instances.shut_down().await;
 }
 
-fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
+async fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
     notify(&[NotifyState::Reloading]);
     match read() {
         Ok(config) => {
@@ -184,7 +249,10 @@ fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
             }
             app.instances.configure(settings(&config));
             app.reload(config);
-            tracing::info!("configuration reloaded");
+            match app.instances.reload().await {
+                Ok(()) => tracing::info!("configuration reloaded"),
+                Err(e) => tracing::error!("configuration reloaded, but limits of running instances are as they were: {e}"),
+            }
         }
         Err(e) => tracing::error!("configuration not reloaded, the old one stays: {e}"),
     }
@@ -199,6 +267,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         }
     };
     compare("[server] listen", old.server.listen != new.server.listen);
+    compare("[server] launcher", old.server.launcher != new.server.launcher);
     compare("[server] data_dir", old.server.data_dir != new.server.data_dir);
     compare("[engine] path", old.engine != new.engine);
     compare("[instances] max_starting", old.instances.max_starting != new.instances.max_starting);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::{FailureCause, InstanceState, Stage};
+use crate::model::{EndCause, FailureCause, InstanceState, Stage};
 
 /// How long a failed start is remembered before the next request tries again: a page that polls must not become a start loop.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) enum Event {
     /// The start has failed, and nothing of it runs.
     StartFailed(FailureCause),
     /// Its engine has ended, and nothing of it runs.
-    Exited(String),
+    Exited(EndCause),
     /// Somebody wants it stopped.
     StopWanted,
     LeaseTaken,
@@ -65,6 +65,7 @@ impl Machine {
     pub(super) fn would_start(&self, now: Instant) -> bool {
         match &self.state {
             State::Stopped => true,
+            State::Failed { cause, .. } if cause.is_held() => false,
             State::Failed { at, cause } => retries_at_once(cause) || now.duration_since(*at) >= RETRY_PAUSE,
             State::Starting(_) | State::Running | State::Stopping { .. } => false,
         }
@@ -84,9 +85,7 @@ impl Machine {
             }
             (State::Stopping { again }, Event::StopWanted) => *again = false,
             (State::Failed { .. }, Event::StopWanted) => self.state = State::Stopped,
-            (State::Running, Event::Exited(status)) => {
-                self.state = State::Failed { cause: FailureCause::Crashed { status }, at: now };
-            }
+            (State::Running, Event::Exited(cause)) => self.state = State::Failed { cause: cause.into(), at: now },
             (State::Stopping { again }, Event::Exited(_) | Event::StartFailed(_)) => {
                 let again = *again;
                 self.state = State::Stopped;
@@ -105,6 +104,17 @@ impl Machine {
             _ => {}
         }
         None
+    }
+
+    /// One that an earlier daemon has left running, unused for `idle`.
+    pub(super) fn adopted(now: Instant, idle: Duration) -> Self {
+        let idle_since = now.checked_sub(idle).unwrap_or(now);
+        Self { state: State::Running, generation: 1, leases: 0, idle_since }
+    }
+
+    /// One that has ended while no daemon was there to see it.
+    pub(super) fn found_ended(now: Instant, cause: EndCause) -> Self {
+        Self { state: State::Failed { cause: cause.into(), at: now }, ..Self::new(now) }
     }
 
     fn start(&mut self) -> Action {
@@ -146,6 +156,29 @@ fn retries_at_once(cause: &FailureCause) -> bool {
 mod tests {
     use super::*;
 
+    fn crashed(status: String) -> EndCause {
+        EndCause::Crashed { status }
+    }
+
+    #[test]
+    fn what_was_meant_is_held_until_somebody_lifts_it() {
+        let (mut machine, now) = started();
+        machine.on(Event::Ready, now);
+        machine.on(Event::Exited(EndCause::StoppedByOperator), now);
+        let later = now + RETRY_PAUSE * 100;
+        assert_eq!(machine.on(Event::Wanted, later), None, "an open tab that reconnects undoes nothing");
+        machine.on(Event::StopWanted, later);
+        assert_eq!(machine.on(Event::Wanted, later), Some(Action::Start { generation: 2 }));
+    }
+
+    #[test]
+    fn an_adopted_one_keeps_its_idle_clock() {
+        let now = Instant::now();
+        let machine = Machine::adopted(now, Duration::from_secs(60));
+        assert_eq!(machine.state(), InstanceState::Running);
+        assert_eq!(machine.idle_for(now), Some(Duration::from_secs(60)));
+    }
+
     fn fresh() -> (Machine, Instant) {
         let now = Instant::now();
         (Machine::new(now), now)
@@ -177,7 +210,7 @@ mod tests {
         assert_eq!(machine.on(Event::Wanted, now), None);
         assert_eq!(machine.on(Event::Wanted, now + RETRY_PAUSE), Some(Action::Start { generation: 2 }));
         machine.on(Event::Ready, now);
-        machine.on(Event::Exited("signal: 9".into()), now);
+        machine.on(Event::Exited(crashed("signal: 9".into())), now);
         assert!(matches!(machine.state(), InstanceState::Failed { cause: FailureCause::Crashed { .. } }));
         assert_eq!(machine.on(Event::Wanted, now), Some(Action::Start { generation: 3 }));
     }
@@ -189,11 +222,11 @@ mod tests {
         assert_eq!(machine.on(Event::StopWanted, now), Some(Action::Stop));
         assert_eq!(machine.on(Event::StopWanted, now), None);
         assert_eq!(machine.on(Event::Wanted, now), None);
-        assert_eq!(machine.on(Event::Exited("0".into()), now), Some(Action::Start { generation: 2 }));
+        assert_eq!(machine.on(Event::Exited(crashed("0".into())), now), Some(Action::Start { generation: 2 }));
         machine.on(Event::StopWanted, now);
         machine.on(Event::Wanted, now);
         machine.on(Event::StopWanted, now);
-        assert_eq!(machine.on(Event::Exited("0".into()), now), None, "the last wish counts");
+        assert_eq!(machine.on(Event::Exited(crashed("0".into())), now), None, "the last wish counts");
     }
 
     #[test]
@@ -202,7 +235,7 @@ mod tests {
         assert_eq!(machine.on(Event::StopWanted, now), Some(Action::Stop));
         machine.on(Event::Ready, now);
         assert_eq!(machine.state(), InstanceState::Stopping, "ready came too late");
-        machine.on(Event::Exited("signal: 15".into()), now);
+        machine.on(Event::Exited(crashed("signal: 15".into())), now);
         assert_eq!(machine.state(), InstanceState::Stopped);
     }
 

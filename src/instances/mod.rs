@@ -1,5 +1,6 @@
 //! The instances: which there are, what state they are in, who uses them, and what is remembered of each.
 
+mod clocks;
 mod error;
 mod lease;
 mod machine;
@@ -7,6 +8,7 @@ mod registry;
 mod starter;
 mod store;
 
+pub use clocks::IdleClocks;
 pub use error::{AcquireError, StoreError};
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings, Status};

@@ -12,7 +12,7 @@ use super::error::AcquireError;
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
 use super::starter;
-use crate::launch::{Connector, Launcher, PathKind};
+use crate::launch::{Connector, LaunchError, Launcher, Left, PathKind};
 use crate::model::{AbsolutePath, FailureCause, InstanceId, InstanceState};
 
 /// What the registry needs to be told.
@@ -92,6 +92,58 @@ impl Instances {
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
         }))
+    }
+
+    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
+    ///
+    /// # Errors
+    /// When the launcher cannot tell what there is.
+    pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
+        let mut running = 0;
+        for (id, left) in self.0.launcher.adopt().await? {
+            let now = Instant::now();
+            let (machine, launched) = match left {
+                Left::Running(launched) => (Machine::adopted(now, idle(&id)), Some(launched)),
+                Left::Ended(cause) => (Machine::found_ended(now, cause), None),
+            };
+            let instance = Arc::new(Instance::new(id.clone(), machine));
+            {
+                let mut cell = instance.cell();
+                cell.connector = launched.as_ref().map(|launched| Arc::clone(&launched.connector));
+                instance.publish(&cell, Vec::new());
+            }
+            self.table().insert(id, Arc::clone(&instance));
+            if let Some(launched) = launched {
+                running += 1;
+                self.0.active.fetch_add(1, Ordering::SeqCst);
+                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched));
+            }
+        }
+        Ok(running)
+    }
+
+    /// Tells the launcher that the configuration was read again.
+    ///
+    /// # Errors
+    /// When it cannot use it.
+    pub async fn reload(&self) -> Result<(), LaunchError> {
+        self.0.launcher.reload().await
+    }
+
+    /// Whether [`Self::look`] can tell what files the instance has.
+    pub fn sees_files(&self, id: &InstanceId) -> bool {
+        self.0.launcher.sees_files_at_rest() || self.known(id).is_some_and(|instance| instance.status().state == InstanceState::Running)
+    }
+
+    /// Since when nobody has used each of those that run, as a time of day; none while somebody does.
+    pub fn idle_clocks(&self) -> std::collections::BTreeMap<InstanceId, Option<std::time::SystemTime>> {
+        let (now, wall) = (Instant::now(), std::time::SystemTime::now());
+        let running = |instance: &&Arc<Instance>| instance.status().state == InstanceState::Running;
+        let clock = |instance: &Arc<Instance>| {
+            let idle = instance.cell().machine.idle_for(now);
+            (instance.id.clone(), idle.and_then(|idle| wall.checked_sub(idle)))
+        };
+        self.table().values().filter(running).map(clock).collect()
     }
 
     /// Uses other settings from now on. Instances that run already go on.
@@ -191,6 +243,14 @@ impl Instances {
         self.0.launcher.look(id, path).await
     }
 
+    /// Lifts what holds a failed instance: the next request starts it.
+    pub fn lift(&self, id: &InstanceId) {
+        let Some(instance) = self.known(id) else { return };
+        if matches!(instance.status().state, InstanceState::Failed { .. }) {
+            instance.tell(Event::StopWanted);
+        }
+    }
+
     /// Stops an instance; comes back when nothing of it runs.
     pub async fn stop(&self, id: &InstanceId) {
         let Some(instance) = self.known(id) else { return };
@@ -203,9 +263,12 @@ impl Instances {
         }
     }
 
-    /// Stops everything and takes no more requests. Comes back when all of it has ended.
+    /// Takes no more requests, and stops everything that would not outlive us. Comes back when that has ended.
     pub async fn shut_down(&self) {
         self.0.closing.store(true, Ordering::SeqCst);
+        if self.0.launcher.outlives_daemon() {
+            return;
+        }
         let all: Vec<InstanceId> = self.table().keys().cloned().collect();
         futures_util::future::join_all(all.iter().map(|id| self.stop(id))).await;
         self.0.tasks.close();
@@ -230,7 +293,7 @@ impl Instances {
                 Arc::strong_count(known) > 1 || known.status.receiver_count() > 0 || !known.status.borrow().state.is_at_rest()
             });
         }
-        Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(Instance::new(id.clone()))))
+        Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(Instance::new(id.clone(), Machine::new(Instant::now())))))
     }
 
     fn want(&self, instance: &Arc<Instance>) -> Result<(), AcquireError> {
@@ -267,8 +330,8 @@ impl Shared {
 }
 
 impl Instance {
-    fn new(id: InstanceId) -> Self {
-        let cell = Mutex::new(Cell { machine: Machine::new(Instant::now()), connector: None });
+    fn new(id: InstanceId, machine: Machine) -> Self {
+        let cell = Mutex::new(Cell { machine, connector: None });
         Self { id, cell, status: watch::Sender::new(Status::initial()) }
     }
 

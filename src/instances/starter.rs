@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::machine::{Action, Event};
 use super::registry::{Instance, Shared};
 use crate::launch::{Connector, Exit, Launched};
-use crate::model::{FailureCause, Stage};
+use crate::model::{EndCause, FailureCause, Stage};
 
 /// The time between two tries to connect to an engine that is starting.
 const POLL: Duration = Duration::from_millis(5);
@@ -37,7 +37,7 @@ fn end(shared: &Shared, instance: &Instance, event: Event, log: Vec<String>) -> 
 
 async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Option<Action> {
     let began = Instant::now();
-    let mut launched = match start(shared, instance).await {
+    let launched = match start(shared, instance).await {
         Ok(launched) => launched,
         Err((cause, log)) => {
             tracing::warn!(instance = %instance.id, generation, "instance {cause}");
@@ -47,9 +47,22 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Opti
     instance.tell_with(Event::Ready, Some(Arc::clone(&launched.connector)), Vec::new());
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(instance = %instance.id, generation, elapsed_ms, "instance running");
-    let Exit { status, log } = (&mut launched.exit).await;
-    tracing::info!(instance = %instance.id, generation, "instance ended: {status}");
-    end(shared, instance, Event::Exited(status), log)
+    run_out(shared, instance, launched, generation).await
+}
+
+/// Stays with an instance that an earlier daemon has started, and goes on as with any other.
+pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, launched: Launched) {
+    tracing::info!(instance = %instance.id, "instance taken over");
+    if let Some(Action::Start { generation }) = run_out(&shared, &instance, launched, 1).await {
+        shared.active.fetch_add(1, Ordering::SeqCst);
+        run(shared, instance, generation).await;
+    }
+}
+
+async fn run_out(shared: &Shared, instance: &Instance, mut launched: Launched, generation: u64) -> Option<Action> {
+    let Exit { cause, log } = (&mut launched.exit).await;
+    tracing::info!(instance = %instance.id, generation, "instance {}", FailureCause::from(cause.clone()));
+    end(shared, instance, Event::Exited(cause), log)
 }
 
 /// From queued to answering. On failure nothing of the instance runs.
@@ -66,7 +79,8 @@ async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (Failur
     drop(permit);
     match answer {
         Ok(Ok(())) => Ok(launched),
-        Ok(Err(exit)) => Err((FailureCause::DiedEarly { status: exit.status }, exit.log)),
+        Ok(Err(Exit { cause: EndCause::Crashed { status }, log })) => Err((FailureCause::DiedEarly { status }, log)),
+        Ok(Err(exit)) => Err((exit.cause.into(), exit.log)),
         Err(_) => {
             if let Err(e) = shared.launcher.stop(&instance.id).await {
                 tracing::error!(instance = %instance.id, "{e}");

@@ -28,6 +28,12 @@ pub enum LaunchError {
     /// Whether some of its processes still run cannot be seen.
     #[error("cannot look for processes: {0}")]
     Look(#[source] io::Error),
+    /// It does not run.
+    #[error("the instance does not run")]
+    NotRunning,
+    /// The broker said no, or cannot be reached.
+    #[error("broker: {0}")]
+    Broker(String),
     /// The launcher is shutting down.
     #[error("the launcher is shutting down")]
     Closed,

@@ -3,6 +3,7 @@
 
 mod error;
 mod process;
+mod systemd;
 
 use std::fmt;
 use std::io;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
 pub use process::{ProcessLauncher, ProcessOptions};
+pub use systemd::SystemdLauncher;
 
 /// Starts, ends and reaches instances.
 pub trait Launcher: Send + Sync + 'static {
@@ -35,6 +37,30 @@ pub trait Launcher: Send + Sync + 'static {
     /// # Errors
     /// When nobody can tell, for example because the file system does not answer.
     fn look(&self, id: &InstanceId, path: &AbsolutePath) -> BoxFuture<'_, io::Result<PathKind>>;
+
+    /// What an earlier daemon has left: instances that run, and those that ended with nobody there to see it.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>>;
+
+    /// The configuration was read again: whoever keeps a copy reads it too.
+    fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Whether instances go on when the daemon ends.
+    fn outlives_daemon(&self) -> bool;
+
+    /// Whether [`Self::look`] can tell without a running instance.
+    fn sees_files_at_rest(&self) -> bool;
+}
+
+/// An instance that an earlier daemon has left.
+#[derive(Debug)]
+pub enum Left {
+    /// It runs.
+    Running(Launched),
+    /// It has ended.
+    Ended(EndCause),
 }
 
 /// What is at a path.
@@ -46,6 +72,8 @@ pub enum PathKind {
     File,
     /// Nothing, or nothing the instance may see.
     Missing,
+    /// Nobody can tell before the instance runs.
+    Unknown,
 }
 
 /// An engine that was spawned.
@@ -59,8 +87,8 @@ pub struct Launched {
 /// How an engine ended.
 #[derive(Clone, Debug)]
 pub struct Exit {
-    /// Exit status in words.
-    pub status: String,
+    /// Why.
+    pub cause: EndCause,
     /// Its last lines of output, oldest first, for its owner.
     pub log: Vec<String>,
 }

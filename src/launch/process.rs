@@ -15,9 +15,9 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Connector, Exit, LaunchError, Launched, Launcher, PathKind};
+use super::{Connector, Exit, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
-use crate::model::{AbsolutePath, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
 use output::OutputTail;
 use spawner::Spawner;
@@ -106,7 +106,7 @@ impl ProcessLauncher {
             }
             lock(&running).remove(&id);
             let log = tail.finish().await;
-            Exit { status, log }
+            Exit { cause: EndCause::Crashed { status }, log }
         };
         Ok(Launched { connector, exit: Box::pin(exit) })
     }
@@ -154,6 +154,23 @@ impl Launcher for ProcessLauncher {
                 Err(e) => Err(e),
             }
         })
+    }
+
+    fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>> {
+        // Children do not outlive their daemon; what one that was killed has left was ended when this one came up.
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn outlives_daemon(&self) -> bool {
+        false
+    }
+
+    fn sees_files_at_rest(&self) -> bool {
+        true
     }
 }
 

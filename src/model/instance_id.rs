@@ -58,6 +58,12 @@ impl serde::Serialize for InstanceId {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for InstanceId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        super::parse_text(from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

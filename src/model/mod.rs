@@ -13,4 +13,14 @@ pub use instance_id::{InstanceId, InvalidInstanceId};
 pub use locale::{InvalidLocale, Locale};
 pub use path::{AbsolutePath, InvalidPath};
 pub use port::{InvalidPort, Port};
-pub use state::{FailureCause, InstanceState, Stage};
+pub use state::{EndCause, FailureCause, InstanceState, Stage};
+
+/// Reads a word from its text, with the same checks as everywhere else.
+fn parse_text<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(from)?;
+    text.parse().map_err(serde::de::Error::custom)
+}

@@ -67,6 +67,26 @@ impl fmt::Display for AbsolutePath {
     }
 }
 
+impl std::str::FromStr for AbsolutePath {
+    type Err = InvalidPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        Self::parse(text)
+    }
+}
+
+impl serde::Serialize for AbsolutePath {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for AbsolutePath {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        super::parse_text(from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,18 @@ impl fmt::Display for Port {
     }
 }
 
+impl serde::Serialize for Port {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u16(self.get())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Port {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        std::num::NonZeroU16::deserialize(from).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

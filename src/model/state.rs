@@ -60,6 +60,39 @@ pub enum FailureCause {
         /// Exit status in words.
         status: String,
     },
+    /// It used more memory than it may, and was ended for it.
+    OutOfMemory,
+    /// It has run for as long as it may.
+    TimeLimit,
+    /// The operator has stopped it.
+    StoppedByOperator,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// By itself, or by a signal nobody of us sent.
+    Crashed {
+        /// Exit status in words.
+        status: String,
+    },
+    /// For want of memory.
+    OutOfMemory,
+    /// By its run-time limit.
+    TimeLimit,
+    /// By the operator, past this daemon.
+    StoppedByOperator,
+}
+
+impl From<EndCause> for FailureCause {
+    fn from(cause: EndCause) -> Self {
+        match cause {
+            EndCause::Crashed { status } => Self::Crashed { status },
+            EndCause::OutOfMemory => Self::OutOfMemory,
+            EndCause::TimeLimit => Self::TimeLimit,
+            EndCause::StoppedByOperator => Self::StoppedByOperator,
+        }
+    }
 }
 
 impl InstanceState {
@@ -89,6 +122,11 @@ impl InstanceState {
 }
 
 impl FailureCause {
+    /// Whether somebody meant it, or has to know before it goes on: then a request does not simply start the instance again.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::OutOfMemory | Self::TimeLimit | Self::StoppedByOperator)
+    }
+
     /// The cause as a client may see it: what a launcher says names paths of the server.
     pub fn for_client(&self) -> Self {
         match self {
@@ -105,6 +143,9 @@ impl std::fmt::Display for FailureCause {
             Self::DiedEarly { status } => write!(f, "ended before it answered ({status})"),
             Self::Timeout { seconds } => write!(f, "did not answer within {seconds} seconds"),
             Self::Crashed { status } => write!(f, "ended while running ({status})"),
+            Self::OutOfMemory => f.write_str("used more memory than it may, and was ended"),
+            Self::TimeLimit => f.write_str("has run for as long as it may"),
+            Self::StoppedByOperator => f.write_str("was stopped by the operator"),
         }
     }
 }

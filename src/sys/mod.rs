@@ -3,18 +3,31 @@
 
 mod files;
 mod lock;
+#[cfg(feature = "front")]
 mod map;
+mod netns;
+mod packet;
 mod procfs;
+mod quota;
 mod resources;
 mod spawn;
 mod stream;
+mod users;
 
 pub use files::{create_private_dir, write_atomic};
 pub use lock::DirLock;
+#[cfg(feature = "front")]
 pub use map::map_file;
+pub use netns::{ProcessDir, owning_user_namespace, same_namespace, within_network_namespace};
+pub use packet::{
+    Packet, PacketListener, PacketSocket, accept_packets, connect_packets, listen_packets, peer_uid, receive_packet, send_packet,
+};
 pub use procfs::{Pid, ProcessTable, signal};
+pub use quota::{quota_used, set_user_quota};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
+
+pub use users::{user_exists, user_id};
 
 pub use rustix::process::Signal;

@@ -29,6 +29,32 @@ pub enum Listener {
 }
 
 impl Stream {
+    /// Takes over a connected stream socket that somebody else opened. It is checked for what it is, because that somebody may
+    /// be a tenant.
+    ///
+    /// # Errors
+    /// When it is not a connected stream socket, TCP or unix.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        use rustix::net::{AddressFamily, SocketType, getpeername, sockopt};
+        let unfit = || io::Error::new(io::ErrorKind::InvalidInput, "what was passed is no connected stream socket");
+        if sockopt::socket_type(&fd)? != SocketType::STREAM || getpeername(&fd)?.is_none() {
+            return Err(unfit());
+        }
+        match sockopt::socket_domain(&fd)? {
+            AddressFamily::UNIX => {
+                let stream = std::os::unix::net::UnixStream::from(fd);
+                stream.set_nonblocking(true)?;
+                UnixStream::from_std(stream).map(Self::Unix)
+            }
+            AddressFamily::INET | AddressFamily::INET6 => {
+                let stream = std::net::TcpStream::from(fd);
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream).map(Self::Tcp)
+            }
+            _ => Err(unfit()),
+        }
+    }
+
     /// Our own TCP address on this connection; none for a unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match self {

@@ -47,12 +47,12 @@ pub(super) async fn decide(context: &Context, query: &str, method: &Method) -> R
 
 async fn check(context: &Context, parameters: &Parameters) -> Result<(), ApiError> {
     if let Some(path) = &parameters.workspace
-        && look(context, path).await? != PathKind::File
+        && !matches!(look(context, path).await?, PathKind::File | PathKind::Unknown)
     {
         return Err(ApiError::new(ErrorCode::WorkspaceNotFound, "there is no such workspace file"));
     }
     if let Some(path) = &parameters.folder
-        && look(context, path).await? != PathKind::Directory
+        && !matches!(look(context, path).await?, PathKind::Directory | PathKind::Unknown)
     {
         return Err(ApiError::new(ErrorCode::FolderNotFound, "there is no such folder"));
     }

@@ -19,6 +19,10 @@ use crate::proxy::{Body, Reply, forward};
 const MAX_PAGE: usize = 1 << 20;
 
 pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let early = match seen(&context, &request).await? {
+        Seen::Now(lease) => lease,
+        Seen::Loader => return Ok(pages::loader(&context.live.config.page)),
+    };
     let parameters = match open::decide(&context, request.uri().query().unwrap_or_default(), request.method()).await? {
         Opening::Here(parameters) => parameters,
         Opening::At(parameters) => return answer::redirect(&format!("./?{}", parameters.to_query())),
@@ -28,16 +32,43 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
         return Ok(answer::plain("text/html; charset=utf-8", Body::Empty));
     }
     let config = &context.live.config;
-    let lease = match context.app.instances.begin(&context.instance)? {
-        Begun::Running(lease) => lease,
-        Begun::Starting if config.page.loader && is_navigation(request.headers()) => {
-            return Ok(pages::loader(&config.page));
-        }
-        Begun::Starting => context.app.instances.acquire(&context.instance, config.instances.request_wait).await?,
+    let lease = match early {
+        Some(lease) => lease,
+        None => match wake(&context, request.headers()).await? {
+            Some(lease) => lease,
+            None => return Ok(pages::loader(&config.page)),
+        },
     };
     let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?).await };
     // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
     tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
+}
+
+/// What is known of an instance's files.
+enum Seen {
+    /// Enough to decide what to open; the lease is there when the instance had to be started for it.
+    Now(Option<Lease>),
+    /// Nothing before it runs, and the client is one that can wait on a page of ours.
+    Loader,
+}
+
+/// Starts the instance first where only a running one can tell what files it has. What cannot be right is refused before that.
+async fn seen(context: &Context, request: &Request<Incoming>) -> Result<Seen, ApiError> {
+    if context.app.instances.sees_files(&context.instance) || request.method() == Method::HEAD {
+        return Ok(Seen::Now(None));
+    }
+    Parameters::parse(request.uri().query().unwrap_or_default())?;
+    Ok(wake(context, request.headers()).await?.map_or(Seen::Loader, |lease| Seen::Now(Some(lease))))
+}
+
+/// A lease; none when it is still starting and the client should see the loader meanwhile.
+async fn wake(context: &Context, headers: &http::HeaderMap) -> Result<Option<Lease>, ApiError> {
+    let config = &context.live.config;
+    match context.app.instances.begin(&context.instance)? {
+        Begun::Running(lease) => Ok(Some(lease)),
+        Begun::Starting if config.page.loader && is_navigation(headers) => Ok(None),
+        Begun::Starting => Ok(Some(context.app.instances.acquire(&context.instance, config.instances.request_wait).await?)),
+    }
 }
 
 /// The page as the engine makes it.

@@ -1,0 +1,64 @@
+//! The main process of an instance's unit: prepares the tenant's home, runs the engine, and opens sockets for the front from
+//! the inside. It runs as the tenant, in the tenant's namespaces, with the tenant's rights and no others; that is why it needs
+//! no check on what it may see.
+//!
+//! Synchronous and small: there is one per running instance. `hoody-code-broker agent -- NODE ARGUMENT…` starts it, with the
+//! listening packet socket as standard input.
+
+mod engine;
+mod open;
+mod serve;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The tenant's home, as the tenant sees it.
+pub const HOME: &str = "/home/user";
+
+/// Where user data, extensions and the server's own things are, below the home.
+pub const DATA: &str = ".hoody-code";
+
+/// The tenant's runtime directory: in memory, its own, gone with the instance.
+pub const RUNTIME: &str = "/run/user";
+
+/// The engine's socket in it.
+pub const SOCKET: &str = "/run/user/vscode.sock";
+
+/// Runs the engine until it ends.
+pub fn run(argv: &[OsString]) -> ExitCode {
+    match start(argv) {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("hoody-code-broker agent: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(argv: &[OsString]) -> io::Result<ExitCode> {
+    let listener = listener()?;
+    engine::prepare(Path::new(HOME))?;
+    let engine = engine::Running::spawn(argv)?;
+    let ending = Arc::new(serve::Ending::default());
+    serve::listen(listener, Arc::clone(&ending))?;
+    let ended = engine.wait();
+    let code = ended.code;
+    // Whoever watches hears of it before our own end closes the line.
+    ending.tell(ended.answer);
+    Ok(ExitCode::from(code))
+}
+
+/// The socket that came as standard input, moved away from there: the engine's own input is empty.
+fn listener() -> io::Result<OwnedFd> {
+    let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    if !rustix::net::sockopt::socket_acceptconn(&listener)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "standard input is no listening socket"));
+    }
+    let null = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(listener)
+}

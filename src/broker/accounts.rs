@@ -1,0 +1,235 @@
+//! User ids of instances: one each, kept for as long as files of it may exist, resolvable by name on the host.
+//!
+//! The registry is a directory with a file per instance. The highest id ever given away is kept beside it, so that an id is used
+//! a second time only when the whole range has been used once.
+
+use std::fs;
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::BrokerError;
+use crate::config;
+use crate::model::InstanceId;
+use crate::sys;
+
+/// Where the registry is on an installed host (`StateDirectory=` of the broker's unit).
+pub(super) const REGISTRY: &str = "/var/lib/hoody-code-broker/accounts";
+
+/// Where systemd looks for records of users and groups (nss-systemd(8)).
+pub(super) const USERDB: &str = "/run/userdb";
+
+/// The longest user name that programs take (utmp(5), `UT_NAMESIZE`).
+const MAX_NAME: usize = 31;
+
+/// One instance's user; the group has the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Account {
+    pub(super) uid: u32,
+}
+
+/// The registry.
+pub(super) struct Accounts {
+    dir: PathBuf,
+    userdb: PathBuf,
+}
+
+impl Accounts {
+    /// The registry at `dir`, with records for the system in `userdb`.
+    pub(super) fn new(dir: impl Into<PathBuf>, userdb: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), userdb: userdb.into() }
+    }
+
+    /// The account of `id`, when it has one.
+    pub(super) fn find(&self, id: &InstanceId) -> Result<Option<Account>, BrokerError> {
+        let path = self.dir.join(id.as_str());
+        match fs::read(&path) {
+            Ok(text) => {
+                let account = serde_json::from_slice(&text);
+                account.map(Some).map_err(|e| BrokerError::file("read", &path)(io::Error::other(e)))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(BrokerError::file("read", &path)(e)),
+        }
+    }
+
+    /// All instances that have an account, in the order of their names.
+    pub(super) fn list(&self) -> Result<Vec<InstanceId>, BrokerError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(BrokerError::file("list", &self.dir)(e)),
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut ids: Vec<InstanceId> = names.filter_map(|name| name.parse().ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The account of `id`; a new one when it has none. `taken` says whether an id is somebody else's.
+    pub(super) fn obtain(&self, id: &InstanceId, uids: &RangeInclusive<u32>, taken: impl Fn(u32) -> bool) -> Result<Account, BrokerError> {
+        let account = match self.find(id)? {
+            Some(account) => account,
+            None => self.allocate(id, uids, taken)?,
+        };
+        self.publish(id, account)?;
+        Ok(account)
+    }
+
+    fn allocate(&self, id: &InstanceId, uids: &RangeInclusive<u32>, taken: impl Fn(u32) -> bool) -> Result<Account, BrokerError> {
+        sys::create_private_dir(&self.dir).map_err(BrokerError::file("create", &self.dir))?;
+        let mut used = std::collections::HashSet::new();
+        for other in self.list()? {
+            used.extend(self.find(&other)?.map(|account| account.uid));
+        }
+        let next_path = self.dir.join(".next");
+        let next = fs::read_to_string(&next_path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let first = next.filter(|next| uids.contains(next)).unwrap_or(*uids.start());
+        let mut candidates = (first..=*uids.end()).chain(*uids.start()..first);
+        let free = candidates.find(|uid| !used.contains(uid) && !taken(*uid));
+        let uid = free.ok_or(BrokerError::NoUid(*uids.start(), *uids.end()))?;
+        // The mark first: a crash between the two wastes an id and never gives one away twice.
+        let mark = uid.checked_add(1).unwrap_or(*uids.start());
+        sys::write_atomic(&next_path, mark.to_string().as_bytes()).map_err(BrokerError::file("write", &next_path))?;
+        let account = Account { uid };
+        let path = self.dir.join(id.as_str());
+        let text = serde_json::to_vec(&account).map_err(|e| BrokerError::file("write", &path)(e.into()))?;
+        sys::write_atomic(&path, &text).map_err(BrokerError::file("write", &path))?;
+        Ok(account)
+    }
+
+    /// Makes the system know the user by name. Without a record systemd does not start a unit for a user id.
+    fn publish(&self, id: &InstanceId, account: Account) -> Result<(), BrokerError> {
+        let (uid, name) = (account.uid, user_name(id, account));
+        let user = serde_json::json!({
+            "userName": name, "uid": uid, "gid": uid, "realName": format!("hoody-code instance {id}"),
+            "homeDirectory": format!("{}/{id}", super::volumes::ROOT), "shell": "/usr/sbin/nologin",
+            "disposition": "container", "locked": true,
+        });
+        let group = serde_json::json!({ "groupName": name, "gid": uid, "disposition": "container" });
+        fs::create_dir_all(&self.userdb).map_err(BrokerError::file("create", &self.userdb))?;
+        for (kind, record) in [("user", user), ("group", group)] {
+            let path = self.userdb.join(format!("{name}.{kind}"));
+            let text = record.to_string();
+            if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+                continue;
+            }
+            sys::write_atomic(&path, text.as_bytes()).map_err(BrokerError::file("write", &path))?;
+            // Anybody on the host may ask who an id is.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).map_err(BrokerError::file("open to readers", &path))?;
+            let link = self.userdb.join(format!("{uid}.{kind}"));
+            match symlink(format!("{name}.{kind}"), &link) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(BrokerError::file("write", &link)(e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets `id`. Only when no file of its user is left.
+    pub(super) fn forget(&self, id: &InstanceId) -> Result<(), BrokerError> {
+        let Some(account) = self.find(id)? else { return Ok(()) };
+        let name = user_name(id, account);
+        for kind in ["user", "group"] {
+            for file in [format!("{name}.{kind}"), format!("{}.{kind}", account.uid)] {
+                remove(&self.userdb.join(file))?;
+            }
+        }
+        remove(&self.dir.join(id.as_str()))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), BrokerError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(BrokerError::file("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// What the host calls the user. An id that does not fit is called by its number, with a character that no id has.
+pub(super) fn user_name(id: &InstanceId, account: Account) -> String {
+    let name = format!("hc-{id}");
+    if name.len() <= MAX_NAME { name } else { format!("hc_{}", account.uid) }
+}
+
+/// Which one of the configured range the user of `id` is, counted from 0; none when it has no account, or one from another range.
+pub(super) fn index_of(id: &InstanceId) -> io::Result<Option<u32>> {
+    let config = config::load_for_broker(Path::new(super::CONFIG)).map_err(io::Error::other)?;
+    let account = Accounts::new(REGISTRY, USERDB).find(id).map_err(io::Error::other)?;
+    let uids = config.hosting.uids;
+    Ok(account.filter(|account| uids.contains(&account.uid)).map(|account| account.uid - uids.start()))
+}
+
+/// Whether an id belongs to somebody already: to a user of the host, or to a range that a user may map (subuid(5)).
+pub(super) fn is_taken(uid: u32) -> bool {
+    let mapped = |path: &str| fs::read_to_string(path).is_ok_and(|text| subordinate(&text).any(|range| range.contains(&uid)));
+    sys::user_exists(uid).unwrap_or(true) || mapped("/etc/subuid") || mapped("/etc/subgid")
+}
+
+fn subordinate(text: &str) -> impl Iterator<Item = std::ops::Range<u32>> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':').skip(1);
+        let first: u32 = fields.next()?.parse().ok()?;
+        let count: u32 = fields.next()?.parse().ok()?;
+        Some(first..first.saturating_add(count))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn accounts(dir: &Path) -> Accounts {
+        Accounts::new(dir.join("accounts"), dir.join("userdb"))
+    }
+
+    fn id(text: &str) -> InstanceId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ids_are_kept_and_not_reused_early() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = accounts(dir.path());
+        let uids = 5000..=5002;
+        let obtain = |name: &str| accounts.obtain(&id(name), &uids, |uid| uid == 5001).map(|account| account.uid);
+        assert_eq!(obtain("a").unwrap(), 5000);
+        assert_eq!(obtain("a").unwrap(), 5000);
+        assert_eq!(obtain("b").unwrap(), 5002, "5001 is somebody else's");
+        assert!(matches!(obtain("c"), Err(BrokerError::NoUid(5000, 5002))));
+        accounts.forget(&id("a")).unwrap();
+        assert_eq!(obtain("c").unwrap(), 5000, "only now, as nothing else is left");
+        assert_eq!(accounts.list().unwrap(), [id("b"), id("c")]);
+    }
+
+    #[test]
+    fn records_are_what_nss_systemd_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = accounts(dir.path());
+        accounts.obtain(&id("acme-web-code-1"), &(5000..=5009), |_| false).unwrap();
+        let userdb = dir.path().join("userdb");
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(userdb.join("5000.user")).unwrap()).unwrap();
+        assert_eq!((record["userName"].as_str(), record["uid"].as_u64()), (Some("hc-acme-web-code-1"), Some(5000)));
+        assert_eq!(fs::metadata(userdb.join("5000.group")).unwrap().permissions().mode() & 0o777, 0o644);
+        accounts.forget(&id("acme-web-code-1")).unwrap();
+        assert_eq!(fs::read_dir(&userdb).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn long_ids_have_short_names() {
+        let account = Account { uid: 77 };
+        assert_eq!(user_name(&id("a"), account), "hc-a");
+        assert_eq!(user_name(&id(&"x".repeat(63)), account), "hc_77");
+    }
+
+    #[test]
+    fn subordinate_ids_are_seen() {
+        let ranges: Vec<_> = subordinate("alice:100000:65536\nbroken\nbob:x:1\n").collect();
+        assert_eq!(ranges, [100_000..165_536]);
+    }
+}

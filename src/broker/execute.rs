@@ -1,0 +1,375 @@
+//! What each verb does. One request of an instance at a time; different instances do not wait for each other.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::accounts::{self, Account, Accounts};
+use super::cgroup;
+use super::error::BrokerError;
+use super::properties::{self, Spec};
+use super::systemd::{Systemd, UnitState};
+use super::volumes::{self, Volumes};
+use crate::agent;
+use crate::config::{self, BrokerConfig, NetworkMode};
+use crate::engine::{self, Engine, ServerDirs, ServerOptions, ServerUser};
+use crate::model::InstanceId;
+use crate::proto::{BrokerAnswer, BrokerRequest, RunState, UnitStatus};
+use crate::sys;
+
+/// What must survive the broker, but not a reboot (`RuntimeDirectory=` of its unit, which is kept when it stops).
+const RUNTIME: &str = "/run/hoody-code-broker";
+
+/// The most instances in one answer to `list`: they fit into a packet.
+const PAGE: usize = 100;
+
+/// What an instance was started with.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Run {
+    engine: Option<String>,
+    class: String,
+}
+
+/// Carries out requests.
+pub(super) struct Executor {
+    systemd: Systemd,
+    accounts: Accounts,
+    volumes: Volumes,
+    runtime: PathBuf,
+    program: PathBuf,
+    busy: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// An answer, and what goes with it.
+pub(super) type Executed = Result<(BrokerAnswer, Option<OwnedFd>), BrokerError>;
+
+impl Executor {
+    /// An executor over the installed host.
+    pub(super) async fn new() -> Result<Self, BrokerError> {
+        let program = std::env::current_exe().map_err(BrokerError::file("find", Path::new("hoody-code-broker")))?;
+        Ok(Self {
+            systemd: Systemd::connect().await?,
+            accounts: Accounts::new(accounts::REGISTRY, accounts::USERDB),
+            volumes: Volumes::new(volumes::ROOT),
+            runtime: PathBuf::from(RUNTIME),
+            program,
+            busy: Mutex::default(),
+        })
+    }
+
+    /// Does what `request` says.
+    pub(super) async fn execute(&self, request: &BrokerRequest) -> Executed {
+        let _turn = match request.id() {
+            Some(id) => Some(self.turn(id).await),
+            None => None,
+        };
+        let done = |()| (BrokerAnswer::Done, None);
+        match request {
+            BrokerRequest::Start { id } => self.start(id).await.map(done),
+            BrokerRequest::Stop { id } => self.stop(id).await.map(done),
+            BrokerRequest::Freeze { id } => self.systemd.freeze(&self.known(id)?).await.map(done),
+            BrokerRequest::Thaw { id } => self.systemd.thaw(&self.known(id)?).await.map(done),
+            BrokerRequest::Connect { id } => self.connect(id).map(|fd| (BrokerAnswer::Done, Some(fd))),
+            BrokerRequest::Reclaim { id, bytes } => {
+                self.known(id)?;
+                cgroup::reclaim(id, *bytes).map_err(BrokerError::file("reclaim from", &cgroup::dir(id))).map(done)
+            }
+            BrokerRequest::Show { id } => Ok((BrokerAnswer::Unit(self.show(id).await?), None)),
+            BrokerRequest::List { after } => Ok((BrokerAnswer::Units(self.list(after.as_ref()).await?), None)),
+            BrokerRequest::Remove { id } => {
+                self.known(id)?;
+                self.stop(id).await?;
+                self.forget_run(id);
+                Ok((BrokerAnswer::Done, None))
+            }
+            BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
+            BrokerRequest::Reload => self.reload().await.map(done),
+        }
+    }
+
+    async fn turn(&self, id: &InstanceId) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            busy.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(busy.entry(id.clone()).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    /// The unit of an instance that has an account; whoever has none never ran.
+    fn known(&self, id: &InstanceId) -> Result<String, BrokerError> {
+        self.accounts.find(id)?.map(|_| cgroup::unit(id)).ok_or_else(|| BrokerError::NotFound(id.clone()))
+    }
+
+    fn config() -> Result<BrokerConfig, BrokerError> {
+        Ok(config::load_for_broker(Path::new(super::CONFIG))?)
+    }
+
+    async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
+        let unit = cgroup::unit(id);
+        if let Some(state) = self.systemd.state(&unit).await?
+            && state.active == "active"
+        {
+            return Ok(());
+        }
+        let config = Self::config()?;
+        let class = config.hosting.class_of(id);
+        let engine = engine::locate(config.engine.as_deref())?;
+        let account = self.accounts.obtain(id, &config.hosting.uids, accounts::is_taken)?;
+        let home = self.volumes.obtain(id, account)?;
+        let files = self.files(id, account, &config)?;
+        let agents = self.private_dir("agents")?;
+        let path = agents.join(format!("{id}.sock"));
+        let socket = sys::listen_packets(&path).map_err(BrokerError::file("listen at", &path))?;
+        let spec = Spec {
+            id,
+            uid: account.uid,
+            class: &class,
+            home: &home,
+            engine: (engine.id(), engine.dir()),
+            argv: engine::argv(&engine, &server_dirs(), &server_options(&config)),
+            env: engine::env_for(&engine, &tenant()),
+            program: &self.program,
+            files,
+            cgroup: &cgroup::dir(id),
+            cache: compile_cache(&engine, account),
+            socket,
+        };
+        let properties = properties::of_instance(spec);
+        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone() };
+        self.remember_run(id, &run)?;
+        if class.disk.is_some() {
+            self.systemd.start(&format!("hoody-code-quota@{id}.service")).await?;
+        }
+        // One that failed still has the name (systemd keeps it so that somebody can look at it).
+        self.systemd.reset_failed(&unit).await;
+        self.systemd.start_transient(&unit, &properties).await?;
+        if class.network == NetworkMode::Private
+            && let Err(e) = self.systemd.start(&format!("hoody-code-network@{id}.service")).await
+        {
+            // Half an instance is none: it would look as if the outside were down.
+            self.systemd.stop(&unit).await?;
+            return Err(e);
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, id: &InstanceId) -> Result<(), BrokerError> {
+        let unit = self.known(id)?;
+        if let Some(state) = self.systemd.state(&unit).await?
+            && state.freezer.starts_with("fr")
+        {
+            // What is frozen cannot act on a signal.
+            self.systemd.thaw(&unit).await?;
+        }
+        self.systemd.stop(&unit).await
+    }
+
+    fn connect(&self, id: &InstanceId) -> Result<OwnedFd, BrokerError> {
+        self.known(id)?;
+        let path = self.runtime.join("agents").join(format!("{id}.sock"));
+        sys::connect_packets(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => BrokerError::NotFound(id.clone()),
+            _ => BrokerError::file("connect to", &path)(e),
+        })
+    }
+
+    async fn show(&self, id: &InstanceId) -> Result<UnitStatus, BrokerError> {
+        let account = self.accounts.find(id)?.ok_or_else(|| BrokerError::NotFound(id.clone()))?;
+        let state = self.systemd.state(&cgroup::unit(id)).await?;
+        Ok(self.status(id.clone(), account, state))
+    }
+
+    async fn list(&self, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
+        let ids = self.accounts.list()?.into_iter().filter(|id| after.is_none_or(|after| id > after)).take(PAGE);
+        let loaded = self.systemd.list("hoody-code-instance@*.service").await?;
+        let mut all = Vec::new();
+        for id in ids {
+            let Some(account) = self.accounts.find(&id)? else { continue };
+            let unit = cgroup::unit(&id);
+            // A unit that is not loaded does not run: no need to ask for each of a thousand.
+            let state = if loaded.contains(&unit) { self.systemd.state(&unit).await? } else { None };
+            all.push(self.status(id, account, state));
+        }
+        Ok(all)
+    }
+
+    fn status(&self, id: InstanceId, account: Account, state: Option<UnitState>) -> UnitStatus {
+        let run = self.run(&id);
+        let state = state.unwrap_or_default();
+        let run_state = match state.active.as_str() {
+            "active" => RunState::Active,
+            "failed" => RunState::Failed,
+            "" | "inactive" => RunState::Inactive,
+            _ => RunState::Changing,
+        };
+        UnitStatus {
+            id,
+            state: run_state,
+            result: result(&state),
+            uid: account.uid,
+            engine: run.engine,
+            class: run.class,
+            since: if run_state == RunState::Active { state.active_since } else { 0 },
+            frozen: state.freezer.starts_with("fr"),
+        }
+    }
+
+    async fn purge(&self, id: &InstanceId) -> Result<BrokerAnswer, BrokerError> {
+        let account = self.accounts.find(id)?.ok_or_else(|| BrokerError::NotFound(id.clone()))?;
+        self.stop(id).await?;
+        let home = self.volumes.path(id);
+        if home.symlink_metadata().is_ok() {
+            self.volumes.obtain(id, account)?;
+            self.accounts.obtain(id, &(account.uid..=account.uid), |_| false)?;
+            let unit = format!("hoody-code-wipe@{id}.service");
+            self.systemd.reset_failed(&unit).await;
+            let wiped = self.systemd.start_transient(&unit, &properties::of_wipe(id, account.uid, &home, &self.program)).await;
+            if let Err(e) = wiped.and_then(|()| self.volumes.remove(id).map_err(BrokerError::file("remove", &home))) {
+                // The id stays taken: files of it exist.
+                return Ok(BrokerAnswer::Left(e.to_string()));
+            }
+        }
+        self.forget_run(id);
+        self.systemd.reset_failed(&cgroup::unit(id)).await;
+        self.accounts.forget(id)?;
+        Ok(BrokerAnswer::Done)
+    }
+
+    async fn reload(&self) -> Result<(), BrokerError> {
+        let config = Self::config()?;
+        for unit in self.systemd.list("hoody-code-instance@*.service").await? {
+            let Some(id) = cgroup::instance_of(&unit) else { continue };
+            let class = config.hosting.class_of(&id);
+            // The others still get theirs when one has just ended.
+            if let Err(e) = self.systemd.set_properties(&unit, &properties::of_limits(&class.limits)).await {
+                tracing::warn!(instance = %id, "{e}");
+            }
+            if class.disk.is_some()
+                && let Err(e) = self.systemd.start(&format!("hoody-code-quota@{id}.service")).await
+            {
+                tracing::warn!(instance = %id, "{e}");
+            }
+        }
+        Ok(())
+    }
+
+    fn private_dir(&self, name: &str) -> Result<PathBuf, BrokerError> {
+        let dir = self.runtime.join(name);
+        sys::create_private_dir(&dir).map_err(BrokerError::file("create", &dir))?;
+        Ok(dir)
+    }
+
+    fn run(&self, id: &InstanceId) -> Run {
+        let text = fs::read(self.runtime.join("runs").join(id.as_str())).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    fn remember_run(&self, id: &InstanceId, run: &Run) -> Result<(), BrokerError> {
+        let path = self.private_dir("runs")?.join(id.as_str());
+        let text = serde_json::to_vec(run).map_err(|e| BrokerError::file("write", &path)(e.into()))?;
+        sys::write_atomic(&path, &text).map_err(BrokerError::file("write", &path))
+    }
+
+    fn forget_run(&self, id: &InstanceId) {
+        let _ = fs::remove_file(self.runtime.join("runs").join(id.as_str()));
+        let _ = fs::remove_file(self.runtime.join("agents").join(format!("{id}.sock")));
+        let _ = fs::remove_dir_all(self.runtime.join("etc").join(id.as_str()));
+    }
+
+    /// The few files of `/etc` in which an instance would see the host and its neighbours, written for it alone.
+    fn files(&self, id: &InstanceId, account: Account, config: &BrokerConfig) -> Result<Vec<(String, String)>, BrokerError> {
+        let dir = self.private_dir("etc")?.join(id.as_str());
+        sys::create_private_dir(&dir).map_err(BrokerError::file("create", &dir))?;
+        let uid = account.uid;
+        let (home, shell) = (agent::HOME, SHELL);
+        let contents = [
+            (
+                "passwd",
+                format!(
+                    "root:x:0:0:root:/root:/usr/sbin/nologin\n{NAME}:x:{uid}:{uid}:{id}:{home}:{shell}\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+                ),
+            ),
+            ("group", format!("root:x:0:\n{NAME}:x:{uid}:\nnogroup:x:65534:\n")),
+            (
+                "nsswitch.conf",
+                "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n"
+                    .to_owned(),
+            ),
+            ("resolv.conf", super::network::resolv_conf(&config.hosting.network)),
+        ];
+        let mut files = Vec::new();
+        for (name, content) in contents {
+            // Not atomic: a running instance has the file itself bound, and shall see the change.
+            let path = dir.join(name);
+            fs::write(&path, content).map_err(BrokerError::file("write", &path))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).map_err(BrokerError::file("open to readers", &path))?;
+            files.push((path.display().to_string(), format!("/etc/{name}")));
+        }
+        Ok(files)
+    }
+}
+
+/// How a unit ended. systemd says `timeout` for the run-time limit and for a stop that took too long.
+fn result(state: &UnitState) -> String {
+    let ran = state.active_until.saturating_sub(state.active_since);
+    match state.result.as_str() {
+        "" => "success".to_owned(),
+        "timeout" if state.active_until > 0 && ran >= state.run_time => "time-limit".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// What the tenant is called inside.
+const NAME: &str = "user";
+
+/// The shell of terminals.
+const SHELL: &str = "/bin/bash";
+
+fn tenant() -> ServerUser<'static> {
+    ServerUser {
+        home: Path::new(agent::HOME),
+        name: OsStr::new(NAME),
+        shell: Path::new(SHELL),
+        path: None,
+        lang: None,
+        timezone: None,
+        runtime_dir: Some(Path::new(agent::RUNTIME)),
+    }
+}
+
+fn server_dirs() -> ServerDirs<'static> {
+    ServerDirs {
+        socket: Path::new(agent::SOCKET),
+        user_data: Path::new("/home/user/.hoody-code/user-data"),
+        extensions: Path::new("/home/user/.hoody-code/extensions"),
+        server_data: Path::new("/home/user/.hoody-code/user-data"),
+    }
+}
+
+fn server_options(config: &BrokerConfig) -> ServerOptions {
+    ServerOptions {
+        auth: config.sign_out,
+        app_name: config.app_name.clone(),
+        reconnection_grace: config.instances.keep_terminals,
+        ..ServerOptions::default()
+    }
+}
+
+/// The engine's compile cache: its directory, the name of what was filled when the engine was added, and the name under which
+/// node looks for it when it runs as `account` (node's `node::CompileCacheHandler` puts the user id last).
+fn compile_cache(engine: &Engine, account: Account) -> Option<(&Path, String, String)> {
+    let dir = engine.compile_cache()?;
+    let names = fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let filled = names.max()?;
+    let (stem, owner) = filled.rsplit_once('-')?;
+    owner.parse::<u32>().ok()?;
+    let wanted = format!("{stem}-{}", account.uid);
+    Some((dir, filled, wanted))
+}

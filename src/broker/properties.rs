@@ -1,0 +1,157 @@
+//! From what is known of an instance to the properties of its transient unit. Pure: no IO, so that a test can read the result.
+//!
+//! Only what differs between instances is sent over the bus. What is the same for all is in the drop-in
+//! `systemd/hoody-code-instance@.service.d/`, which systemd reads last, so that nothing sent here can weaken it, and which an
+//! operator can look at and override.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use zbus::Variant;
+
+use super::systemd::Property;
+use crate::agent;
+use crate::config::{Base, Class, ClassLimits, NetworkMode};
+use crate::model::InstanceId;
+
+/// systemd's "no limit".
+const INFINITY: u64 = u64::MAX;
+
+/// `MS_REC` (mount(2)): a bind mount takes what is mounted below with it.
+const RECURSIVE: u64 = 16_384;
+
+/// What a unit is made from.
+pub(super) struct Spec<'a> {
+    pub(super) id: &'a InstanceId,
+    pub(super) uid: u32,
+    pub(super) class: &'a Class,
+    /// Its home on the host.
+    pub(super) home: &'a Path,
+    /// The engine's name and directory.
+    pub(super) engine: (&'a str, &'a Path),
+    /// The engine's command line and environment.
+    pub(super) argv: Vec<OsString>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    /// This program, whose agent is the unit's main process.
+    pub(super) program: &'a Path,
+    /// Files that are bound over the host's: on the host, in the instance.
+    pub(super) files: Vec<(String, String)>,
+    /// The instance's own control group.
+    pub(super) cgroup: &'a Path,
+    /// The engine's compile cache, and the one in it that is for all: its name up to the user's id.
+    pub(super) cache: Option<(&'a Path, String, String)>,
+    /// The agent's listening socket.
+    pub(super) socket: OwnedFd,
+}
+
+/// A bind mount: from, to, whether a missing source is fine, flags.
+type Bind = (String, String, bool, u64);
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The properties of the unit.
+pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
+    let class = spec.class;
+    let uid = spec.uid.to_string();
+    let mut argv = vec![text(spec.program), "agent".to_owned(), "--".to_owned()];
+    argv.extend(spec.argv.iter().map(|argument| argument.to_string_lossy().into_owned()));
+    let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect();
+
+    let mut writable: Vec<Bind> = vec![(text(spec.home), agent::HOME.to_owned(), false, RECURSIVE)];
+    let mut readable: Vec<Bind> = spec.files.iter().map(|(from, to)| (from.clone(), to.clone(), false, 0)).collect();
+    let cgroup = text(spec.cgroup);
+    readable.push((cgroup.clone(), cgroup, true, 0));
+    let mut temporary = vec![(agent::RUNTIME.to_owned(), format!("mode=0700,uid={uid},gid={uid},size=64M,nr_inodes=10k"))];
+    if let Some((dir, from, to)) = &spec.cache {
+        // Node looks for a cache of its own user: each instance sees the common one under that name.
+        let dir = text(dir);
+        readable.push((format!("{dir}/{from}"), format!("{dir}/{to}"), false, 0));
+        temporary.push((dir, "ro,mode=0755".to_owned()));
+    }
+    if class.base != Base::Host {
+        readable.push((text(spec.engine.1), text(spec.engine.1), false, RECURSIVE));
+        readable.push((text(spec.program), text(spec.program), false, 0));
+    }
+    for mount in &class.mounts {
+        let list = if mount.writable { &mut writable } else { &mut readable };
+        list.push((text(&mount.from), text(&mount.to), false, RECURSIVE));
+    }
+
+    let mut properties: Vec<Property> = vec![
+        ("Description", format!("hoody-code instance {} (class {}, engine {})", spec.id, class.name, spec.engine.0).into()),
+        ("Slice", super::cgroup::SLICE.into()),
+        ("User", uid.clone().into()),
+        ("Group", uid.into()),
+        ("WorkingDirectory", agent::HOME.into()),
+        ("ExecStart", Variant::from(vec![(argv[0].clone(), argv, false)])),
+        ("Environment", env.into()),
+        ("StandardInputFileDescriptor", Variant::Fd(spec.socket.into())),
+        ("BindPaths", writable.into()),
+        ("BindReadOnlyPaths", readable.into()),
+        ("TemporaryFileSystem", temporary.into()),
+        ("SyslogIdentifier", format!("hoody-code-{}", spec.id).into()),
+        ("LogExtraFields", vec![format!("INSTANCE={}", spec.id).into_bytes()].into()),
+        ("LimitNOFILE", class.open_files.into()),
+        ("LimitNOFILESoft", class.open_files.into()),
+        ("PrivateNetwork", (class.network != NetworkMode::Host).into()),
+        ("PrivateDevices", class.devices.is_empty().into()),
+    ];
+    if !class.devices.is_empty() {
+        let allowed: Vec<(String, String)> = class.devices.iter().map(|device| (text(device), "rw".to_owned())).collect();
+        properties.push(("DevicePolicy", "closed".into()));
+        properties.push(("DeviceAllow", allowed.into()));
+    }
+    match &class.base {
+        Base::Host => {}
+        Base::Directory(path) => properties.push(("RootDirectory", text(path).into())),
+        Base::Image(path) => properties.push(("RootImage", text(path).into())),
+    }
+    if let Some(run_time) = class.run_time {
+        properties.push(("RuntimeMaxUSec", u64::try_from(run_time.as_micros()).unwrap_or(INFINITY).into()));
+    }
+    properties.extend(of_limits(&class.limits));
+    properties
+}
+
+/// The properties that can be changed while the instance runs.
+pub(super) fn of_limits(limits: &ClassLimits) -> Vec<Property> {
+    let limit = |value: Option<u64>| Variant::from(value.unwrap_or(INFINITY));
+    vec![
+        ("MemoryHigh", limit(limits.memory_high)),
+        ("MemoryMax", limit(limits.memory_max)),
+        ("MemorySwapMax", limit(limits.swap_max)),
+        ("CPUWeight", limits.cpu_weight.unwrap_or(100).into()),
+        ("CPUQuotaPerSecUSec", limit(limits.cpu_quota)),
+        ("IOWeight", limits.io_weight.unwrap_or(100).into()),
+        ("TasksMax", limit(limits.tasks_max)),
+    ]
+}
+
+/// The properties of the unit that empties the home of an instance, as its user and with nothing else in reach.
+pub(super) fn of_wipe(id: &InstanceId, uid: u32, home: &Path, program: &Path) -> Vec<Property> {
+    let uid = uid.to_string();
+    let argv = vec![text(program), "wipe".to_owned()];
+    vec![
+        ("Description", format!("Delete the files of hoody-code instance {id}").into()),
+        ("Type", "oneshot".into()),
+        ("User", uid.clone().into()),
+        ("Group", uid.into()),
+        ("ExecStart", Variant::from(vec![(argv[0].clone(), argv, false)])),
+        ("TemporaryFileSystem", vec![("/home".to_owned(), "ro".to_owned()), ("/data".to_owned(), "ro".to_owned())].into()),
+        ("BindPaths", Variant::from(vec![(text(home), super::wipe::DIR.to_owned(), false, RECURSIVE)])),
+        ("ProtectSystem", "strict".into()),
+        ("PrivateTmp", true.into()),
+        ("PrivateDevices", true.into()),
+        ("PrivateNetwork", true.into()),
+        ("NoNewPrivileges", true.into()),
+        ("CapabilityBoundingSet", 0u64.into()),
+        ("LogExtraFields", vec![format!("INSTANCE={id}").into_bytes()].into()),
+    ]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

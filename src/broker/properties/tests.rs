@@ -1,0 +1,95 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::config::load_for_broker;
+
+fn properties(config: &str) -> HashMap<&'static str, Variant<'static>> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, config).unwrap();
+    let id: InstanceId = "acme-web-code-1".parse().unwrap();
+    let class = load_for_broker(&path).unwrap().hosting.class_of(&id);
+    let spec = Spec {
+        id: &id,
+        uid: 2_000_300_007,
+        class: &class,
+        home: Path::new("/data/instances/acme-web-code-1"),
+        engine: ("code-server-1", Path::new("/usr/lib/hoody-code/engines/code-server-1")),
+        argv: vec!["/usr/lib/hoody-code/engines/code-server-1/node".into(), "server-main.js".into()],
+        env: vec![("HOME".into(), "/home/user".into())],
+        program: Path::new("/usr/bin/hoody-code-broker"),
+        files: vec![("/run/hoody-code-broker/etc/acme-web-code-1/passwd".into(), "/etc/passwd".into())],
+        cgroup: Path::new("/sys/fs/cgroup/x"),
+        cache: Some((Path::new("/usr/lib/hoody-code/engines/code-server-1/compile-cache"), "v24-0".into(), "v24-2000300007".into())),
+        socket: std::fs::File::open("/dev/null").unwrap().into(),
+    };
+    of_instance(spec).into_iter().collect()
+}
+
+fn binds(value: &Variant<'_>) -> Vec<(String, String)> {
+    let Variant::Array(array) = value else { panic!("{value:?}") };
+    let row = |value: &Variant<'_>| match value {
+        Variant::Structure(fields) => {
+            let text = |n: usize| <&str>::try_from(&fields.fields()[n]).unwrap().to_owned();
+            (text(0), text(1))
+        }
+        other => panic!("{other:?}"),
+    };
+    array.inner().iter().map(row).collect()
+}
+
+/// The signatures that systemd's vtables want (src/core/dbus-*.c); a wrong one fails the whole call.
+#[test]
+fn signatures_are_systemds() {
+    let config = "[class.default]\ndevices = [\"/dev/fuse\"]\nrun_time = \"2h\"\nroot_directory = \"/srv/base\"\n";
+    let expected = [
+        ("Description", "s"),
+        ("Slice", "s"),
+        ("User", "s"),
+        ("ExecStart", "a(sasb)"),
+        ("Environment", "as"),
+        ("StandardInputFileDescriptor", "h"),
+        ("BindPaths", "a(ssbt)"),
+        ("BindReadOnlyPaths", "a(ssbt)"),
+        ("TemporaryFileSystem", "a(ss)"),
+        ("LogExtraFields", "aay"),
+        ("LimitNOFILE", "t"),
+        ("PrivateNetwork", "b"),
+        ("DeviceAllow", "a(ss)"),
+        ("RootDirectory", "s"),
+        ("RuntimeMaxUSec", "t"),
+        ("MemoryMax", "t"),
+        ("CPUQuotaPerSecUSec", "t"),
+    ];
+    let properties = properties(config);
+    for (name, signature) in expected {
+        assert_eq!(properties[name].value_signature().to_string(), signature, "{name}");
+    }
+}
+
+#[test]
+fn the_home_is_the_instances_own() {
+    let properties = properties("");
+    assert_eq!(binds(&properties["BindPaths"]), [("/data/instances/acme-web-code-1".to_owned(), "/home/user".to_owned())]);
+    let readable = binds(&properties["BindReadOnlyPaths"]);
+    assert!(readable.iter().any(|(_, to)| to == "/etc/passwd"));
+    assert!(readable.iter().any(|(from, to)| from.ends_with("compile-cache/v24-0") && to.ends_with("compile-cache/v24-2000300007")));
+    assert_eq!(properties["User"], Variant::from("2000300007"));
+}
+
+#[test]
+fn classes_decide() {
+    let host = properties(
+        "[class.default]\nnetwork = \"host\"\nmemory_max = \"1G\"\ncpu_quota = \"50%\"\nmounts = [\"/srv/a:/mnt/a\", \"/srv/b:/mnt/b:rw\"]\n",
+    );
+    assert_eq!(host["PrivateNetwork"], Variant::from(false));
+    assert_eq!(host["MemoryMax"], Variant::from(1u64 << 30));
+    assert_eq!(host["CPUQuotaPerSecUSec"], Variant::from(500_000u64));
+    assert!(binds(&host["BindPaths"]).contains(&("/srv/b".to_owned(), "/mnt/b".to_owned())));
+    assert!(binds(&host["BindReadOnlyPaths"]).contains(&("/srv/a".to_owned(), "/mnt/a".to_owned())));
+    let ordinary = properties("");
+    assert_eq!(ordinary["PrivateNetwork"], Variant::from(true));
+    assert_eq!(ordinary["PrivateDevices"], Variant::from(true));
+    assert_eq!(ordinary["MemorySwapMax"], Variant::from(u64::MAX));
+    assert!(!ordinary.contains_key("RuntimeMaxUSec"));
+}

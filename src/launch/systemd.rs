@@ -1,0 +1,195 @@
+//! The production launcher: instances are transient units, started by the broker; sockets into them are opened by their agents.
+//! This process has no right to do either.
+
+mod agent;
+mod broker;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::{Connector, Exit, LaunchError, Launched, Launcher, Left, PathKind};
+use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
+use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, UnitStatus};
+use crate::sys::{PacketSocket, Stream};
+use agent::Agent;
+use broker::Broker;
+
+/// Where the broker listens (`systemd/hoody-code-broker.socket`).
+const BROKER: &str = "/run/hoody-code/broker.sock";
+
+/// How long a tenant's file system may take to say what is at a path: a dead network mount never does.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How systemd says that all went well.
+const SUCCESS: &str = "success";
+
+/// The production launcher.
+#[derive(Clone)]
+pub struct SystemdLauncher {
+    broker: Arc<Broker>,
+}
+
+impl Default for SystemdLauncher {
+    fn default() -> Self {
+        Self { broker: Arc::new(Broker::new(PathBuf::from(BROKER))) }
+    }
+}
+
+impl SystemdLauncher {
+    async fn start(&self, id: InstanceId) -> Result<Launched, LaunchError> {
+        self.broker.ask(&BrokerRequest::Start { id: id.clone() }).await?;
+        self.attach(id).await
+    }
+
+    /// What is needed to use an instance that runs.
+    async fn attach(&self, id: InstanceId) -> Result<Launched, LaunchError> {
+        let agent = Arc::new(Agent::new(id.clone(), Arc::clone(&self.broker)));
+        let watch = agent.watch().await.map_err(|e| LaunchError::Broker(format!("no agent of {id}: {e}")))?;
+        let exit = wait(Arc::clone(&self.broker), id, watch);
+        Ok(Launched { connector: agent, exit: Box::pin(exit) })
+    }
+
+    async fn left(&self) -> Result<Vec<(InstanceId, Left)>, LaunchError> {
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let page = match self.broker.ask(&BrokerRequest::List { after }).await? {
+                (BrokerAnswer::Units(page), _) => page,
+                (other, _) => return Err(LaunchError::Broker(format!("answered {other:?}"))),
+            };
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(last.id.clone());
+            for unit in page {
+                match unit.state {
+                    RunState::Active => match self.attach(unit.id.clone()).await {
+                        Ok(launched) => all.push((unit.id, Left::Running(launched))),
+                        // It ended between the two questions, or is past help: the next request finds out which.
+                        Err(e) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
+                    },
+                    RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
+                    RunState::Changing | RunState::Inactive => {}
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the end of an instance, and for the end of everything of it.
+async fn wait(broker: Arc<Broker>, id: InstanceId, watch: PacketSocket) -> Exit {
+    let told = agent::ended(&watch).await;
+    // Looked at before anything of ours could change it.
+    let before = show(&broker, &id).await;
+    // Its dev servers go with it; systemd is at it already, this waits until it is done.
+    if let Err(e) = broker.ask(&BrokerRequest::Stop { id: id.clone() }).await {
+        tracing::warn!(instance = %id, "{e}");
+    }
+    let unit = match before {
+        // It had not come to an end yet: then the result is there now.
+        Some(UnitStatus { state: RunState::Active | RunState::Changing, .. }) => show(&broker, &id).await,
+        other => other,
+    };
+    let result = unit.map_or_else(|| SUCCESS.to_owned(), |unit| unit.result);
+    let log = match &told {
+        Some(AgentAnswer::Ended { log, .. }) => log.clone(),
+        _ => Vec::new(),
+    };
+    Exit { cause: cause(&result, told.as_ref()), log }
+}
+
+async fn show(broker: &Broker, id: &InstanceId) -> Option<UnitStatus> {
+    match broker.ask(&BrokerRequest::Show { id: id.clone() }).await {
+        Ok((BrokerAnswer::Unit(unit), _)) => Some(unit),
+        Ok(_) => None,
+        Err(e) => {
+            tracing::warn!(instance = %id, "{e}");
+            None
+        }
+    }
+}
+
+/// From systemd's result, and what the agent said if it could say something, to a cause.
+fn cause(result: &str, told: Option<&AgentAnswer>) -> EndCause {
+    match (told, result) {
+        (_, "oom-kill") | (Some(AgentAnswer::Ended { out_of_memory: true, .. }), _) => EndCause::OutOfMemory,
+        (_, "time-limit") => EndCause::TimeLimit,
+        (Some(AgentAnswer::Ended { status, .. }), _) => EndCause::Crashed { status: status.clone() },
+        // Ended in good order, and not by us: `systemctl stop`. `timeout` is the same with a process that would not listen.
+        (_, SUCCESS | "timeout") => EndCause::StoppedByOperator,
+        (_, other) => EndCause::Crashed { status: other.to_owned() },
+    }
+}
+
+impl Launcher for SystemdLauncher {
+    fn launch(&self, id: &InstanceId) -> BoxFuture<'_, Result<Launched, LaunchError>> {
+        Box::pin(self.start(id.clone()))
+    }
+
+    fn stop(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let request = BrokerRequest::Stop { id: id.clone() };
+        Box::pin(async move { self.broker.ask(&request).await.map(drop) })
+    }
+
+    fn look(&self, id: &InstanceId, path: &AbsolutePath) -> BoxFuture<'_, io::Result<PathKind>> {
+        let agent = Agent::new(id.clone(), Arc::clone(&self.broker));
+        let request = AgentRequest::Look { path: path.clone() };
+        Box::pin(async move {
+            let asking = tokio::time::timeout(LOOK_DEADLINE, agent.ask(&request));
+            match asking.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? {
+                Ok((AgentAnswer::Directory, _)) => Ok(PathKind::Directory),
+                Ok((AgentAnswer::File, _)) => Ok(PathKind::File),
+                Ok((AgentAnswer::Missing, _)) => Ok(PathKind::Missing),
+                Ok((AgentAnswer::Failed { errno }, _)) => Err(io::Error::from_raw_os_error(errno)),
+                Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+                Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(PathKind::Unknown),
+                Err(e) => Err(e),
+            }
+        })
+    }
+
+    fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>> {
+        Box::pin(self.left())
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { self.broker.ask(&BrokerRequest::Reload).await.map(drop) })
+    }
+
+    fn outlives_daemon(&self) -> bool {
+        true
+    }
+
+    fn sees_files_at_rest(&self) -> bool {
+        false
+    }
+}
+
+impl Connector for Agent {
+    fn engine(&self) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(self.open(AgentRequest::Engine))
+    }
+
+    fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(self.open(AgentRequest::Port { port }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes() {
+        let ended = |out_of_memory| AgentAnswer::Ended { status: "signal: 9".into(), out_of_memory, log: Vec::new() };
+        assert_eq!(cause(SUCCESS, None), EndCause::StoppedByOperator);
+        assert_eq!(cause("timeout", None), EndCause::StoppedByOperator);
+        assert_eq!(cause("time-limit", None), EndCause::TimeLimit);
+        assert_eq!(cause("oom-kill", None), EndCause::OutOfMemory);
+        assert_eq!(cause("exit-code", Some(&ended(true))), EndCause::OutOfMemory);
+        assert_eq!(cause("exit-code", Some(&ended(false))), EndCause::Crashed { status: "signal: 9".into() });
+        assert_eq!(cause("signal", None), EndCause::Crashed { status: "signal".into() });
+    }
+}
