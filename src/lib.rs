@@ -3,7 +3,7 @@
 //! The map, from the top down; imports point down, never up, never sideways (`tests/layering.rs` holds them to it):
 //!
 //! ```text
-//! run                                   from the command line to the command
+//! run                    run_broker      from the command line to what runs
 //! front                                 everything that faces a client
 //! instances      auth  assets  proxy    what is served, who may, static files, forwarding
 //! launch                                how an instance comes to run
@@ -37,8 +37,12 @@ pub mod proto;
 pub mod proxy;
 #[cfg(feature = "front")]
 mod run;
+#[cfg(feature = "broker")]
+mod run_broker;
 pub mod sys;
 pub mod telemetry;
 
 #[cfg(feature = "front")]
 pub use run::run;
+#[cfg(feature = "broker")]
+pub use run_broker::run_broker;

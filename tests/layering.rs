@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("instances", &["launch", "config", "engine", "model", "sys", "telemetry"]),
     ("front", &["instances", "launch", "auth", "assets", "proxy", "config", "engine", "model", "sys", "telemetry"]),
     ("cli", &["config", "engine", "model", "sys", "telemetry"]),
+    ("run_broker", &["agent", "broker", "config", "telemetry"]),
     ("run", &["front", "cli", "config", "engine", "model", "sys", "telemetry"]),
 ];
 

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::DATA;
+use crate::proto::place::DATA;
 use crate::proto::{AgentAnswer, LOG_LINES};
 use crate::sys;
 

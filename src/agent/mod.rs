@@ -16,17 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The tenant's home, as the tenant sees it.
-pub const HOME: &str = "/home/user";
-
-/// Where user data, extensions and the server's own things are, below the home.
-pub const DATA: &str = ".hoody-code";
-
-/// The tenant's runtime directory: in memory, its own, gone with the instance.
-pub const RUNTIME: &str = "/run/user";
-
-/// The engine's socket in it.
-pub const SOCKET: &str = "/run/user/vscode.sock";
+use crate::proto::place::HOME;
 
 /// Runs the engine until it ends.
 pub fn run(argv: &[OsString]) -> ExitCode {

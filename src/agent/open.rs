@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::SOCKET;
 use crate::model::Port;
+use crate::proto::place::SOCKET;
 use crate::proto::{AgentAnswer, AgentRequest};
 
 /// A listener on one's own loopback takes a connection at once, or its queue is full.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hoody_code::broker::run()
+    hoody_code::run_broker()
 }

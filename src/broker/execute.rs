@@ -16,10 +16,10 @@ use super::error::BrokerError;
 use super::properties::{self, Spec};
 use super::systemd::{Systemd, UnitState};
 use super::volumes::{self, Volumes};
-use crate::agent;
 use crate::config::{self, BrokerConfig, NetworkMode};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions, ServerUser};
 use crate::model::InstanceId;
+use crate::proto::place;
 use crate::proto::{BrokerAnswer, BrokerRequest, RunState, UnitStatus};
 use crate::sys;
 
@@ -288,7 +288,7 @@ impl Executor {
         let dir = self.private_dir("etc")?.join(id.as_str());
         sys::create_private_dir(&dir).map_err(BrokerError::file("create", &dir))?;
         let uid = account.uid;
-        let (home, shell) = (agent::HOME, SHELL);
+        let (home, shell) = (place::HOME, SHELL);
         let contents = [
             (
                 "passwd",
@@ -334,19 +334,19 @@ const SHELL: &str = "/bin/bash";
 
 fn tenant() -> ServerUser<'static> {
     ServerUser {
-        home: Path::new(agent::HOME),
+        home: Path::new(place::HOME),
         name: OsStr::new(NAME),
         shell: Path::new(SHELL),
         path: None,
         lang: None,
         timezone: None,
-        runtime_dir: Some(Path::new(agent::RUNTIME)),
+        runtime_dir: Some(Path::new(place::RUNTIME)),
     }
 }
 
 fn server_dirs() -> ServerDirs<'static> {
     ServerDirs {
-        socket: Path::new(agent::SOCKET),
+        socket: Path::new(place::SOCKET),
         user_data: Path::new("/home/user/.hoody-code/user-data"),
         extensions: Path::new("/home/user/.hoody-code/extensions"),
         server_data: Path::new("/home/user/.hoody-code/user-data"),

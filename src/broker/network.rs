@@ -13,15 +13,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::accounts;
+use super::{CONFIG, accounts};
 use crate::config::{Hosting, NetworkMode, load_for_broker};
 use crate::model::InstanceId;
-use crate::telemetry;
 use error::NetworkError;
 pub(super) use resolv::resolv_conf;
-
-/// The configuration.
-const CONFIG: &str = "/etc/hoody-code/config.toml";
 
 /// What is asked of us.
 enum Verb {
@@ -34,10 +30,7 @@ enum Verb {
 }
 
 /// `network host | up ID | off`
-pub(super) fn run_network(arguments: &[OsString]) -> ExitCode {
-    // To standard error, which belongs to the unit: of a program as short as this, the journal cannot tell afterwards which unit it was
-    // when it speaks to the journal itself. Set up already is fine.
-    let _guard = telemetry::init("info", telemetry::Sink::Terminal).ok().flatten();
+pub fn run_network(arguments: &[OsString]) -> ExitCode {
     match parse(arguments).and_then(execute) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -11,9 +11,9 @@ use std::path::Path;
 use zbus::Variant;
 
 use super::systemd::Property;
-use crate::agent;
 use crate::config::{Base, Class, ClassLimits, NetworkMode};
 use crate::model::InstanceId;
+use crate::proto::place;
 
 /// systemd's "no limit".
 const INFINITY: u64 = u64::MAX;
@@ -60,11 +60,11 @@ pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
     argv.extend(spec.argv.iter().map(|argument| argument.to_string_lossy().into_owned()));
     let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect();
 
-    let mut writable: Vec<Bind> = vec![(text(spec.home), agent::HOME.to_owned(), false, RECURSIVE)];
+    let mut writable: Vec<Bind> = vec![(text(spec.home), place::HOME.to_owned(), false, RECURSIVE)];
     let mut readable: Vec<Bind> = spec.files.iter().map(|(from, to)| (from.clone(), to.clone(), false, 0)).collect();
     let cgroup = text(spec.cgroup);
     readable.push((cgroup.clone(), cgroup, true, 0));
-    let mut temporary = vec![(agent::RUNTIME.to_owned(), format!("mode=0700,uid={uid},gid={uid},size=64M,nr_inodes=10k"))];
+    let mut temporary = vec![(place::RUNTIME.to_owned(), format!("mode=0700,uid={uid},gid={uid},size=64M,nr_inodes=10k"))];
     if let Some((dir, from, to)) = &spec.cache {
         // Node looks for a cache of its own user: each instance sees the common one under that name.
         let dir = text(dir);
@@ -85,7 +85,7 @@ pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
         ("Slice", super::cgroup::SLICE.into()),
         ("User", uid.clone().into()),
         ("Group", uid.into()),
-        ("WorkingDirectory", agent::HOME.into()),
+        ("WorkingDirectory", place::HOME.into()),
         ("ExecStart", Variant::from(vec![(argv[0].clone(), argv, false)])),
         ("Environment", env.into()),
         ("StandardInputFileDescriptor", Variant::Fd(spec.socket.into())),

@@ -6,14 +6,10 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::accounts;
+use super::{CONFIG, accounts};
 use crate::config::{ConfigError, load_for_broker};
 use crate::model::{InstanceId, InvalidInstanceId};
 use crate::sys::set_user_quota;
-use crate::telemetry;
-
-/// The configuration.
-const CONFIG: &str = "/etc/hoody-code/config.toml";
 
 /// Where homes are.
 const INSTANCES: &str = "/data/instances";
@@ -53,9 +49,7 @@ enum QuotaError {
 }
 
 /// `quota ID`
-pub(super) fn run_quota(arguments: &[OsString]) -> ExitCode {
-    // To standard error, as in `run_network`.
-    let _guard = telemetry::init("info", telemetry::Sink::Terminal).ok().flatten();
+pub fn run_quota(arguments: &[OsString]) -> ExitCode {
     match parse(arguments).and_then(|id| set(&id)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

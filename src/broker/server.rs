@@ -25,7 +25,8 @@ const IDLE: Duration = Duration::from_secs(60);
 /// EX_UNAVAILABLE (sysexits.h)
 const UNAVAILABLE: u8 = 69;
 
-pub(super) fn run() -> ExitCode {
+/// Serves the socket that systemd has passed, until it is told to stop.
+pub fn run() -> ExitCode {
     let passed = sys::inherited_listeners();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match (passed, runtime) {

@@ -30,13 +30,16 @@ pub(super) fn make(network: &Network) -> Result<(), NetworkError> {
     forward()
 }
 
-/// Removes it, unless an instance is connected still: what runs must neither lose its network nor the rules that hold it.
+/// Removes it. While an instance is connected still, the bridge stays, down, and so do the rules: our unit is stopped along with
+/// nftables.service, which then flushes all rules, and without them instances would reach the host. With [`make`] all goes on; a restart
+/// breaks no connection.
 pub(super) fn remove() -> Result<(), NetworkError> {
     let links = Links::open()?;
     if let Some(bridge) = links.find(BRIDGE)? {
         let ports = links.ports(bridge)?;
         if ports > 0 {
-            tracing::info!(ports, "instances are connected: the bridge {BRIDGE} and its rules stay");
+            links.down(BRIDGE)?;
+            tracing::warn!(ports, "the network of the instances that run is cut until hoody-code-network.service is started again");
             return Ok(());
         }
         links.remove(BRIDGE)?;

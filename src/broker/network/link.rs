@@ -106,6 +106,12 @@ impl Links {
         self.run("bring up", name, self.handle.link().set(message).execute())
     }
 
+    /// Brings a link down.
+    pub(super) fn down(&self, name: &str) -> Result<(), LinkError> {
+        let message = LinkUnspec::new_with_index(self.need(name)?).down().build();
+        self.run("bring down", name, self.handle.link().set(message).execute())
+    }
+
     /// Gives a link an address; one that it has already is fine.
     pub(super) fn add_address(&self, name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), LinkError> {
         let request = self.handle.address().add(self.need(name)?, IpAddr::V4(address), prefix);

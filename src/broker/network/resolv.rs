@@ -107,7 +107,7 @@ fn parse(text: &str) -> (Vec<IpAddr>, Vec<String>) {
     (servers, lines)
 }
 
-/// `edns0` and `trust-ad` speak of the resolver on this very host: an answer from elsewhere is not to be trusted like its.
+/// `trust-ad` speaks of the resolver on this very host: what another one says it has verified is not to be believed (resolv.conf(5)).
 fn applies(word: &str) -> bool {
     word != "trust-ad"
 }

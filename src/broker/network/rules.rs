@@ -59,8 +59,7 @@ fn text(network: &Network, resolvers: &[Ipv4Addr]) -> String {
 		meta nfproto != ipv4 drop
 		ip daddr @resolvers meta l4proto {{ tcp, udp }} th dport 53 accept
 		ip daddr @refused drop
-		fib daddr type local drop
-		fib daddr type != unicast drop
+		fib daddr type {{ local, broadcast, anycast, multicast }} drop
 	}}
 	chain input {{
 		type filter hook input priority filter; policy accept;
