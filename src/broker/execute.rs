@@ -34,6 +34,9 @@ const PAGE: usize = 100;
 struct Run {
     engine: Option<String>,
     class: String,
+    /// The limit on its disk that was in force last.
+    #[serde(default)]
+    disk: Option<u64>,
 }
 
 /// Carries out requests.
@@ -142,11 +145,9 @@ impl Executor {
             socket,
         };
         let properties = properties::of_instance(spec);
-        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone() };
+        self.limit_disk(id, class.disk).await?;
+        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk };
         self.remember_run(id, &run)?;
-        if class.disk.is_some() {
-            self.systemd.start(&format!("hoody-code-quota@{id}.service")).await?;
-        }
         // One that failed still has the name (systemd keeps it so that somebody can look at it).
         self.systemd.reset_failed(&unit).await;
         self.systemd.start_transient(&unit, &properties).await?;
@@ -158,6 +159,14 @@ impl Executor {
             return Err(e);
         }
         Ok(())
+    }
+
+    /// Sets the limit on its disk, or takes off an earlier one.
+    async fn limit_disk(&self, id: &InstanceId, limit: Option<u64>) -> Result<(), BrokerError> {
+        if limit.is_none() && self.run(id).disk.is_none() {
+            return Ok(());
+        }
+        self.systemd.start(&format!("hoody-code-quota@{id}.service")).await
     }
 
     async fn stop(&self, id: &InstanceId) -> Result<(), BrokerError> {
@@ -251,9 +260,8 @@ impl Executor {
             if let Err(e) = self.systemd.set_properties(&unit, &properties::of_limits(&class.limits)).await {
                 tracing::warn!(instance = %id, "{e}");
             }
-            if class.disk.is_some()
-                && let Err(e) = self.systemd.start(&format!("hoody-code-quota@{id}.service")).await
-            {
+            let run = Run { disk: class.disk, ..self.run(&id) };
+            if let Err(e) = self.limit_disk(&id, class.disk).await.and_then(|()| self.remember_run(&id, &run)) {
                 tracing::warn!(instance = %id, "{e}");
             }
         }

@@ -4,6 +4,7 @@ mod clocks;
 mod error;
 mod lease;
 mod machine;
+mod operate;
 mod registry;
 mod starter;
 mod store;

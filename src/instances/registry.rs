@@ -12,7 +12,7 @@ use super::error::AcquireError;
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
 use super::starter;
-use crate::launch::{Connector, LaunchError, Launcher, Left, PathKind};
+use crate::launch::{Connector, LaunchError, Launcher, PathKind};
 use crate::model::{AbsolutePath, FailureCause, InstanceId, InstanceState};
 
 /// What the registry needs to be told.
@@ -34,7 +34,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
 /// All instances. Cheap to clone.
 #[derive(Clone)]
-pub struct Instances(Arc<Shared>);
+pub struct Instances(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) launcher: Arc<dyn Launcher>,
@@ -54,9 +54,9 @@ pub(super) struct Instance {
     status: watch::Sender<Status>,
 }
 
-struct Cell {
-    machine: Machine,
-    connector: Option<Arc<dyn Connector>>,
+pub(super) struct Cell {
+    pub(super) machine: Machine,
+    pub(super) connector: Option<Arc<dyn Connector>>,
 }
 
 /// What can be said of an instance at a moment.
@@ -94,34 +94,6 @@ impl Instances {
         }))
     }
 
-    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
-    ///
-    /// # Errors
-    /// When the launcher cannot tell what there is.
-    pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
-        let mut running = 0;
-        for (id, left) in self.0.launcher.adopt().await? {
-            let now = Instant::now();
-            let (machine, launched) = match left {
-                Left::Running(launched) => (Machine::adopted(now, idle(&id)), Some(launched)),
-                Left::Ended(cause) => (Machine::found_ended(now, cause), None),
-            };
-            let instance = Arc::new(Instance::new(id.clone(), machine));
-            {
-                let mut cell = instance.cell();
-                cell.connector = launched.as_ref().map(|launched| Arc::clone(&launched.connector));
-                instance.publish(&cell, Vec::new());
-            }
-            self.table().insert(id, Arc::clone(&instance));
-            if let Some(launched) = launched {
-                running += 1;
-                self.0.active.fetch_add(1, Ordering::SeqCst);
-                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched));
-            }
-        }
-        Ok(running)
-    }
-
     /// Tells the launcher that the configuration was read again.
     ///
     /// # Errors
@@ -133,17 +105,6 @@ impl Instances {
     /// Whether [`Self::look`] can tell what files the instance has.
     pub fn sees_files(&self, id: &InstanceId) -> bool {
         self.0.launcher.sees_files_at_rest() || self.known(id).is_some_and(|instance| instance.status().state == InstanceState::Running)
-    }
-
-    /// Since when nobody has used each of those that run, as a time of day; none while somebody does.
-    pub fn idle_clocks(&self) -> std::collections::BTreeMap<InstanceId, Option<std::time::SystemTime>> {
-        let (now, wall) = (Instant::now(), std::time::SystemTime::now());
-        let running = |instance: &&Arc<Instance>| instance.status().state == InstanceState::Running;
-        let clock = |instance: &Arc<Instance>| {
-            let idle = instance.cell().machine.idle_for(now);
-            (instance.id.clone(), idle.and_then(|idle| wall.checked_sub(idle)))
-        };
-        self.table().values().filter(running).map(clock).collect()
     }
 
     /// Uses other settings from now on. Instances that run already go on.
@@ -243,14 +204,6 @@ impl Instances {
         self.0.launcher.look(id, path).await
     }
 
-    /// Lifts what holds a failed instance: the next request starts it.
-    pub fn lift(&self, id: &InstanceId) {
-        let Some(instance) = self.known(id) else { return };
-        if matches!(instance.status().state, InstanceState::Failed { .. }) {
-            instance.tell(Event::StopWanted);
-        }
-    }
-
     /// Stops an instance; comes back when nothing of it runs.
     pub async fn stop(&self, id: &InstanceId) {
         let Some(instance) = self.known(id) else { return };
@@ -277,11 +230,11 @@ impl Instances {
         }
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+    pub(super) fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+    pub(super) fn known(&self, id: &InstanceId) -> Option<Arc<Instance>> {
         self.table().get(id).cloned()
     }
 
@@ -330,20 +283,20 @@ impl Shared {
 }
 
 impl Instance {
-    fn new(id: InstanceId, machine: Machine) -> Self {
+    pub(super) fn new(id: InstanceId, machine: Machine) -> Self {
         let cell = Mutex::new(Cell { machine, connector: None });
         Self { id, cell, status: watch::Sender::new(Status::initial()) }
     }
 
-    fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
+    pub(super) fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    fn publish(&self, cell: &Cell, log: Vec<String>) {
+    pub(super) fn publish(&self, cell: &Cell, log: Vec<String>) {
         let status = Status { state: cell.machine.state(), generation: cell.machine.generation(), log };
         self.status.send_if_modified(|old| {
             let changed = *old != status;

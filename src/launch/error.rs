@@ -28,8 +28,16 @@ pub enum LaunchError {
     /// Whether some of its processes still run cannot be seen.
     #[error("cannot look for processes: {0}")]
     Look(#[source] io::Error),
-    /// It does not run.
-    #[error("the instance does not run")]
+    /// Its files cannot be deleted.
+    #[error("cannot delete {path}: {source}")]
+    Delete {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no such instance, or it does not run.
+    #[error("there is no such instance")]
     NotRunning,
     /// The broker said no, or cannot be reached.
     #[error("broker: {0}")]

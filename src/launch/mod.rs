@@ -44,6 +44,18 @@ pub trait Launcher: Send + Sync + 'static {
     /// When nobody can tell.
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>>;
 
+    /// All instances that have something: a process, files, an account.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    fn inventory(&self) -> BoxFuture<'_, Result<Vec<Known>, LaunchError>>;
+
+    /// Forgets an instance that does not run; with `purge`, deletes its files.
+    ///
+    /// # Errors
+    /// When it runs, when there is no such instance, or with what could not be deleted.
+    fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
 
@@ -52,6 +64,21 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Whether [`Self::look`] can tell without a running instance.
     fn sees_files_at_rest(&self) -> bool;
+}
+
+/// What is known of an instance that has something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Which.
+    pub id: InstanceId,
+    /// Its user, where it has one of its own.
+    pub uid: Option<u32>,
+    /// Its class, where there are classes.
+    pub class: Option<String>,
+    /// The engine it runs, or ran last.
+    pub engine: Option<String>,
+    /// Since when it runs; none when it does not, or when nobody has counted.
+    pub since: Option<std::time::SystemTime>,
 }
 
 /// An instance that an earlier daemon has left.

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Connector, Exit, LaunchError, Launched, Launcher, Left, PathKind};
+use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
 use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
@@ -161,6 +161,30 @@ impl Launcher for ProcessLauncher {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn inventory(&self) -> BoxFuture<'_, Result<Vec<Known>, LaunchError>> {
+        let dir = self.options.instances_dir.clone();
+        let engine = self.options.engine.id().to_owned();
+        Box::pin(async move {
+            let listing = tokio::task::spawn_blocking(move || inventory(&dir, &engine));
+            listing.await.map_err(io::Error::other).and_then(|listed| listed).map_err(LaunchError::Look)
+        })
+    }
+
+    fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let dir = self.directory(id);
+        Box::pin(async move {
+            if !dir.is_dir() {
+                return Err(LaunchError::NotRunning);
+            }
+            if purge {
+                let path = dir.clone();
+                let deleted = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await.map_err(io::Error::other);
+                return deleted.and_then(|deleted| deleted).map_err(|source| LaunchError::Delete { path: dir, source });
+            }
+            Ok(())
+        })
+    }
+
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
     }
@@ -172,6 +196,12 @@ impl Launcher for ProcessLauncher {
     fn sees_files_at_rest(&self) -> bool {
         true
     }
+}
+
+fn inventory(dir: &Path, engine: &str) -> io::Result<Vec<Known>> {
+    let names = std::fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let known = |id| Known { id, uid: None, class: None, engine: Some(engine.to_owned()), since: None };
+    Ok(names.filter_map(|name| name.parse().ok()).map(known).collect())
 }
 
 /// Whether an error means that nothing is there for this user, rather than that nobody can tell.

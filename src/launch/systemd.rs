@@ -7,11 +7,11 @@ mod broker;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 
-use super::{Connector, Exit, LaunchError, Launched, Launcher, Left, PathKind};
+use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
@@ -53,27 +53,52 @@ impl SystemdLauncher {
         Ok(Launched { connector: agent, exit: Box::pin(exit) })
     }
 
+    /// All instances that the broker knows, a page at a time.
+    async fn units(&self) -> Result<Vec<UnitStatus>, LaunchError> {
+        let mut all: Vec<UnitStatus> = Vec::new();
+        loop {
+            let after = all.last().map(|unit| unit.id.clone());
+            match self.broker.ask(&BrokerRequest::List { after }).await? {
+                (BrokerAnswer::Units(page), _) if page.is_empty() => return Ok(all),
+                (BrokerAnswer::Units(page), _) => all.extend(page),
+                (other, _) => return Err(LaunchError::Broker(format!("answered {other:?}"))),
+            }
+        }
+    }
+
     async fn left(&self) -> Result<Vec<(InstanceId, Left)>, LaunchError> {
         let mut all = Vec::new();
-        let mut after = None;
-        loop {
-            let page = match self.broker.ask(&BrokerRequest::List { after }).await? {
-                (BrokerAnswer::Units(page), _) => page,
-                (other, _) => return Err(LaunchError::Broker(format!("answered {other:?}"))),
-            };
-            let Some(last) = page.last() else { return Ok(all) };
-            after = Some(last.id.clone());
-            for unit in page {
-                match unit.state {
-                    RunState::Active => match self.attach(unit.id.clone()).await {
-                        Ok(launched) => all.push((unit.id, Left::Running(launched))),
-                        // It ended between the two questions, or is past help: the next request finds out which.
-                        Err(e) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
-                    },
-                    RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
-                    RunState::Changing | RunState::Inactive => {}
-                }
+        for unit in self.units().await? {
+            match unit.state {
+                RunState::Active => match self.attach(unit.id.clone()).await {
+                    Ok(launched) => all.push((unit.id, Left::Running(launched))),
+                    // It ended between the two questions, or is past help: the next request finds out which.
+                    Err(e) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
+                },
+                RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
+                RunState::Changing | RunState::Inactive => {}
             }
+        }
+        Ok(all)
+    }
+
+    async fn inventory(&self) -> Result<Vec<Known>, LaunchError> {
+        let since = |micros| (micros > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+        let known = |unit: UnitStatus| Known {
+            id: unit.id,
+            uid: Some(unit.uid),
+            class: Some(unit.class),
+            engine: unit.engine,
+            since: since(unit.since),
+        };
+        Ok(self.units().await?.into_iter().map(known).collect())
+    }
+
+    async fn forget(&self, id: InstanceId, purge: bool) -> Result<(), LaunchError> {
+        let request = if purge { BrokerRequest::Purge { id } } else { BrokerRequest::Remove { id } };
+        match self.broker.ask(&request).await? {
+            (BrokerAnswer::Left(left), _) => Err(LaunchError::Broker(left)),
+            _ => Ok(()),
         }
     }
 }
@@ -152,6 +177,14 @@ impl Launcher for SystemdLauncher {
 
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>> {
         Box::pin(self.left())
+    }
+
+    fn inventory(&self) -> BoxFuture<'_, Result<Vec<Known>, LaunchError>> {
+        Box::pin(self.inventory())
+    }
+
+    fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(self.forget(id.clone(), purge))
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {

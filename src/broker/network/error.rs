@@ -9,7 +9,7 @@ use crate::model::{InstanceId, InvalidInstanceId};
 
 /// A network that could not be made or unmade.
 #[derive(Debug, thiserror::Error)]
-pub(in super::super) enum NetworkError {
+pub(super) enum NetworkError {
     /// The command line is none of ours.
     #[error("usage: network host | network up ID | network off")]
     Usage,

@@ -16,7 +16,7 @@ pub(super) type Mac = [u8; 6];
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {subject}: {source}")]
-pub(in super::super) struct LinkError {
+pub(super) struct LinkError {
     action: &'static str,
     subject: String,
     source: io::Error,

@@ -1,0 +1,80 @@
+//! What an operator and a successor do with instances: look through them, take them over, forget them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::machine::{Event, Machine};
+use super::registry::{Instance, Instances};
+use super::starter;
+use crate::launch::{Known, LaunchError, Left};
+use crate::model::{InstanceId, InstanceState};
+
+impl Instances {
+    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
+    ///
+    /// # Errors
+    /// When the launcher cannot tell what there is.
+    pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
+        let mut running = 0;
+        for (id, left) in self.0.launcher.adopt().await? {
+            let now = Instant::now();
+            let (machine, launched) = match left {
+                Left::Running(launched) => (Machine::adopted(now, idle(&id)), Some(launched)),
+                Left::Ended(cause) => (Machine::found_ended(now, cause), None),
+            };
+            let instance = Arc::new(Instance::new(id.clone(), machine));
+            {
+                let mut cell = instance.cell();
+                cell.connector = launched.as_ref().map(|launched| Arc::clone(&launched.connector));
+                instance.publish(&cell, Vec::new());
+            }
+            self.table().insert(id, Arc::clone(&instance));
+            if let Some(launched) = launched {
+                running += 1;
+                self.0.active.fetch_add(1, Ordering::SeqCst);
+                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched));
+            }
+        }
+        Ok(running)
+    }
+
+    /// Since when nobody has used each of those that run, as a time of day; none while somebody does.
+    pub fn idle_clocks(&self) -> BTreeMap<InstanceId, Option<SystemTime>> {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let running = |instance: &&Arc<Instance>| instance.status().state == InstanceState::Running;
+        let clock = |instance: &Arc<Instance>| {
+            let idle = instance.cell().machine.idle_for(now);
+            (instance.id.clone(), idle.and_then(|idle| wall.checked_sub(idle)))
+        };
+        self.table().values().filter(running).map(clock).collect()
+    }
+
+    /// All instances that have something, also those at rest.
+    ///
+    /// # Errors
+    /// When the launcher cannot tell.
+    pub async fn inventory(&self) -> Result<Vec<Known>, LaunchError> {
+        self.0.launcher.inventory().await
+    }
+
+    /// Stops an instance and forgets it; with `purge`, deletes its files.
+    ///
+    /// # Errors
+    /// When there is none, or with what could not be deleted.
+    pub async fn remove(&self, id: &InstanceId, purge: bool) -> Result<(), LaunchError> {
+        self.stop(id).await;
+        self.0.launcher.remove(id, purge).await?;
+        self.table().remove(id);
+        Ok(())
+    }
+
+    /// Lifts what holds a failed instance: the next request starts it.
+    pub fn lift(&self, id: &InstanceId) {
+        let Some(instance) = self.known(id) else { return };
+        if matches!(instance.status().state, InstanceState::Failed { .. }) {
+            instance.tell(Event::StopWanted);
+        }
+    }
+}
