@@ -18,6 +18,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 HOODY_CODE := target/release/hoody-code
 STEPS := target/steps.log
 BROWSER_TESTS := $(sort $(wildcard tests/browser/*.test.mjs))
+VM_TESTS := $(sort $(wildcard tests/vm/*.test.mjs))
 
 # $(call step,NAME,COMMAND): a heading, the command, and a line with its outcome and time for the summary of .ci/run.
 define step
@@ -26,17 +27,18 @@ define step
 	printf '%-14s %5d s  %s\n' "$$word" $$((SECONDS - began)) '$(1)' >>$(STEPS); exit $$rc
 endef
 
-.PHONY: help run build test test-fast test-vm bench bench-density deb rpm clean
+.PHONY: help run build test test-fast test-vm vm-tests bench bench-density deb rpm clean
 
 help:
 	@printf '%s\n' \
 	  'make run            build, then serve on 127.0.0.1:PORT without a password (PORT=$(PORT), DATA_DIR=$(DATA_DIR))' \
 	  'make build          release binaries in target/release, the engine in the cache' \
-	  'make test           format, lints, unit, layering, licence, integration and browser tests' \
+	  'make test           format, lints, unit, layering, licence, integration, browser and vm tests' \
 	  'make test-fast      format, lints, unit and layering tests' \
+	  'make test-vm        tests under a real systemd, in a virtual machine (needs no KVM)' \
 	  'make bench          side by side with peers' \
 	  'make clean          remove target and tests/node_modules (the cache stays)' \
-	  'not there yet:      test-vm bench-density deb rpm'
+	  'not there yet:      bench-density deb rpm'
 
 run: build
 	@printf '\n== serving on 127.0.0.1:%s, data in %s\n' '$(PORT)' '$(DATA_DIR)'
@@ -44,7 +46,8 @@ run: build
 
 build:
 	$(call step,set up for building,packaging/setup.sh build)
-	$(call step,build the daemon,cargo build --release --locked)
+	$(call step,build the daemon,cargo build --release --locked --no-default-features --features front --bin hoody-code)
+	$(call step,build the broker,cargo build --release --locked --no-default-features --features broker --bin hoody-code-broker)
 	$(call step,build the engine,packaging/engine/build.sh)
 
 # The time limits are for what hangs: each is several times what the step takes on two cores.
@@ -58,19 +61,30 @@ test:
 	$(call step,integration tests,timeout -k 10 25m cargo test --locked --test integration)
 	$(call step,browser tests,$(if $(BROWSER_TESTS),timeout -k 10 20m "$$(packaging/engine/build.sh --node)" --test \
 		--test-concurrency=1 --test-timeout=300000 $(BROWSER_TESTS),echo 'none there yet'))
+	@$(MAKE) --no-print-directory vm-tests
 	@printf '\n== all of it passed\n'
 
 test-fast:
 	$(call step,format,cargo fmt --check)
 	$(call step,lints,cargo clippy --all-targets --locked -- -D warnings)
-	$(call step,unit and layering tests,timeout -k 10 15m cargo test --locked --lib --bins --test layering)
+	$(call step,unit and layering tests,timeout -k 10 15m cargo test --locked --lib --bins --test layering --test broker_dependencies)
+
+test-vm:
+	$(call step,set up for the vm,packaging/setup.sh vm)
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory vm-tests
+
+vm-tests:
+	$(call step,vm images,timeout -k 10 25m tests/vm/image/build.sh)
+	$(call step,vm tests,timeout -k 10 25m "$$(packaging/engine/build.sh --node)" --test \
+		--test-concurrency=1 --test-timeout=600000 $(VM_TESTS))
 
 bench:
 	$(call step,set up for the benchmark,packaging/setup.sh bench)
 	@$(MAKE) --no-print-directory build
 	$(call step,benchmark,"$$(packaging/engine/build.sh --node)" benches/bench.mjs)
 
-test-vm bench-density deb rpm:
+bench-density deb rpm:
 	@echo 'not there yet: $@'; exit 1
 
 clean:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings what a purpose needs onto a Debian machine: setup.sh build|test|bench. Rust and Node must be there already.
+# Brings what a purpose needs onto a Debian machine: setup.sh build|test|vm|bench. Rust and Node must be there already.
 # The second time it asks nobody anything: it calls apt, npm and cargo install only for what is missing.
 set -euo pipefail
 
@@ -11,6 +11,9 @@ cargo_deny=0.20.2
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
 test_packages=(chromium curl fonts-dejavu-core git procps)
 bench_packages=(nginx-light wrk)
+# What the guests of tests/vm are made with (a kernel, Debian images, disks) and run with; uidmap for who is not root.
+vm_packages=(bc bison debian-archive-keyring e2fsprogs flex mmdebstrap openssh-client slirp4netns squashfs-tools util-linux xz-utils)
+[ "$(id -u)" = 0 ] || vm_packages+=(uidmap)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -20,9 +23,9 @@ fail() {
 
 case $purpose in
   build) packages=("${build_packages[@]}") ;;
-  test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+  test | vm) packages=("${build_packages[@]}" "${test_packages[@]}" "${vm_packages[@]}") ;;
   bench) packages=("${build_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
-  *) fail "usage: setup.sh build|test|bench" ;;
+  *) fail "usage: setup.sh build|test|vm|bench" ;;
 esac
 [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || fail "neither XDG_CACHE_HOME nor HOME is set: no place for a cache"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code
