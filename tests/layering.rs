@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("instances", &["launch", "config", "engine", "model", "sys", "telemetry"]),
     ("front", &["instances", "launch", "auth", "assets", "proxy", "config", "engine", "model", "sys", "telemetry"]),
     ("cli", &["config", "engine", "model", "sys", "telemetry"]),
-    ("run", &["front", "cli", "config", "engine", "model", "sys", "telemetry"]),
+    ("run", &["front", "cli", "auth", "config", "engine", "model", "sys", "telemetry"]),
 ];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {

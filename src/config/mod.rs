@@ -3,8 +3,12 @@
 mod checked;
 mod error;
 mod load;
+mod login;
 mod raw;
+mod tls;
 
 pub use checked::{Config, Instances, Limits, ListenAddress, Log, LogFormat, Page, Server};
 pub use error::ConfigError;
 pub use load::{Overrides, load};
+pub use login::{Login, PasswordFlags, PasswordSource};
+pub use tls::Tls;

@@ -1,13 +1,17 @@
 //! The configuration file as it is written.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) server: Server,
+    pub(super) login: Login,
+    pub(super) tls: Tls,
+    pub(super) embed: Embed,
     pub(super) engine: Engine,
     pub(super) instances: Instances,
     pub(super) page: Page,
@@ -73,4 +77,38 @@ pub(super) struct Log {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
     pub(super) access: Option<bool>,
+}
+
+/// Where one password comes from. At most one of the three.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Source {
+    pub(super) hashed_password: Option<String>,
+    pub(super) hashed_password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Login {
+    // The same keys as in `Source`: flattening and refusing unknown keys do not go together.
+    pub(super) hashed_password: Option<String>,
+    pub(super) hashed_password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) session: Option<String>,
+    pub(super) instances: BTreeMap<String, Source>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) hsts: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Embed {
+    pub(super) allow: Vec<String>,
 }

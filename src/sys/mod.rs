@@ -8,6 +8,7 @@ mod procfs;
 mod resources;
 mod spawn;
 mod stream;
+mod terminal;
 
 pub use files::{create_private_dir, write_atomic};
 pub use lock::DirLock;
@@ -16,5 +17,6 @@ pub use procfs::{Pid, ProcessTable, signal};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
+pub use terminal::read_hidden;
 
 pub use rustix::process::Signal;

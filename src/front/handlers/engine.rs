@@ -9,8 +9,10 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::super::answer::ApiError;
-use super::super::app::Context;
+use super::super::app::{App, Context};
+use super::super::cookies;
 use super::guarded;
+use crate::auth::Session;
 use crate::instances::Lease;
 use crate::proxy::{Body, IdleTimeout, Reply, forward, tunnel, wants_upgrade};
 use crate::telemetry::ACCESS;
@@ -22,6 +24,7 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
     strip_instance(&mut parts, &context)?;
+    cookies::strip(&mut parts.headers);
     if parts.method == Method::HEAD {
         // The engine knows only GET; the answer's body is dropped on the way out.
         parts.method = Method::GET;
@@ -58,11 +61,23 @@ fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result
     Ok(())
 }
 
-/// Carries bytes until either side is done or the daemon's drain runs out. The lease goes with it.
+/// Waits for the reason to cut a tunnel: the daemon's drain has run out, or the session that opened it has ended.
+async fn reason_to_cut(app: &App, session: Option<&Session>) {
+    match (&app.secrets.auth, session) {
+        (Some(auth), Some(session)) => tokio::select! {
+            () = app.cut.cancelled() => {}
+            () = auth.until_ended(session) => {}
+        },
+        _ => app.cut.cancelled().await,
+    }
+}
+
+/// Carries bytes until either side is done or there is a [`reason_to_cut`]. The lease goes with it.
 fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
     let app = Arc::clone(&context.app);
     let client = context.forwarded.client.clone();
     let access = context.live.config.log.access;
+    let session = context.session.clone();
     context.app.tunnels.spawn(async move {
         let began = std::time::Instant::now();
         let upgraded = tokio::select! {
@@ -70,7 +85,7 @@ fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_
             () = app.cut.cancelled() => return,
         };
         let traffic = match upgraded {
-            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), app.cut.cancelled()).await,
+            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), reason_to_cut(&app, session.as_ref())).await,
             Err(e) => {
                 tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");
                 return;
