@@ -10,6 +10,8 @@ mod api;
 mod assets;
 mod framing;
 mod lifecycle;
+mod login;
+mod logout;
 mod origins;
 mod service;
 mod tunnels;
