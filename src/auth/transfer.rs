@@ -61,7 +61,7 @@ mod tests {
     fn one_use_one_host_half_a_minute() {
         let session = Session::for_tests("acme-web-code-1");
         let mut tickets = Tickets::default();
-        let mut issue = |tickets: &mut Tickets| tickets.issue(&session, HOST, at(100)).unwrap();
+        let issue = |tickets: &mut Tickets| tickets.issue(&session, HOST, at(100)).unwrap();
         let ticket = issue(&mut tickets);
         assert_eq!(tickets.redeem(&ticket, HOST, at(129)), Some(session.clone()));
         assert_eq!(tickets.redeem(&ticket, HOST, at(129)), None, "used");

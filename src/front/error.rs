@@ -12,7 +12,7 @@ pub enum ServeError {
     #[error(transparent)]
     Auth(#[from] crate::auth::AuthError),
     /// The certificate cannot be used.
-    #[error("the certificate {path} cannot be used: {why}")]
+    #[error("cannot use {path} for TLS: {why}")]
     Certificate {
         /// The file that is at fault.
         path: std::path::PathBuf,

@@ -61,7 +61,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     if let Some(port_host) = PortHost::parse(&host) {
         let admitted = transfer::admit(&app, &live, &request, &host, &port_host, forwarded.proto);
         // What is behind the port is not served yet.
-        let response = admitted.err().unwrap_or_else(|| ApiError::not_found().answer(html, &live.config.page));
+        let response = admitted.err().map_or_else(|| ApiError::not_found().answer(html, &live.config.page), |answer| *answer);
         return Handled { response, route: "port-host", instance: Some(port_host.instance), client };
     }
     let (instance, target) = match route {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
@@ -88,7 +88,10 @@ pub(super) fn load(tls: &Tls) -> Result<Arc<ServerConfig>, ServeError> {
     if chain.is_empty() {
         return Err(bad(&tls.certificate, &"there is no certificate in it"));
     }
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| bad(&tls.key, &e))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| match e {
+        pem::Error::NoItemsFound => bad(&tls.key, &"there is no private key in it"),
+        e => bad(&tls.key, &e),
+    })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -61,14 +61,15 @@ pub(super) fn admit<B>(
     host: &HostName,
     port_host: &PortHost,
     proto: &'static str,
-) -> Result<Option<Session>, Response<Body>> {
+) -> Result<Option<Session>, Box<Response<Body>>> {
     if app.secrets.auth.is_none() {
         return Ok(None);
     }
     let (html, page) = (answer::wants_html(request.headers()), &live.config.page);
     let (path, query, secure) = (request.uri().path(), request.uri().query(), proto == "https");
     if path == REDEEM {
-        return Err(redeem(app, host, secure, query.unwrap_or_default()).unwrap_or_else(|error| error.answer(html, page)));
+        let redeemed = redeem(app, host, secure, query.unwrap_or_default());
+        return Err(Box::new(redeemed.unwrap_or_else(|error| error.answer(html, page))));
     }
     let session = access::session(app, &port_host.instance, request.headers(), secure, Audience::Host(host.name()));
     if session.is_some() {
@@ -76,9 +77,9 @@ pub(super) fn admit<B>(
     }
     if access::is_visit(request) {
         let asked = request.uri().path_and_query().map_or(path, |asked| asked.as_str());
-        return Err(ask(port_host, proto, asked).unwrap_or_else(|error| error.answer(html, page)));
+        return Err(Box::new(ask(port_host, proto, asked).unwrap_or_else(|error| error.answer(html, page))));
     }
-    Err(access::unauthorized(html, page))
+    Err(Box::new(access::unauthorized(html, page)))
 }
 
 /// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.

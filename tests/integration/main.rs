@@ -14,5 +14,6 @@ mod login;
 mod logout;
 mod origins;
 mod service;
+mod tls;
 mod tunnels;
 mod upstream;

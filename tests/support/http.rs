@@ -1,6 +1,6 @@
 //! A client that sends exactly what it is told, so that a test can say what no library would.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::DEADLINE;

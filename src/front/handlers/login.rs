@@ -61,7 +61,7 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
     let html = answer::wants_html(&parts.headers);
     let form = read(context, &parts.headers, body).await?;
     let Some(auth) = &context.app.secrets.auth else { return arrive(context, &form, html, None) };
-    let password = match form.password.as_deref().map(|text| Password::new(text)) {
+    let password = match form.password.as_deref().map(Password::new) {
         Some(Ok(password)) => password,
         Some(Err(e @ InvalidPassword::TooLong)) if !html => return Err(ApiError::new(ErrorCode::BadRequest, e.to_string())),
         Some(Err(InvalidPassword::TooLong)) => return Ok(page(context, &parts.headers, &form, &Problem::TooLong)),

@@ -23,6 +23,10 @@ pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Re
         // Without a login there is no session to end: back to the editor.
         return answer::redirect(&root);
     }
+    if request.method() == Method::HEAD {
+        // Nobody is signed out by looking.
+        return Ok(answer::plain("text/html; charset=utf-8", Body::Empty));
+    }
     let headers = request.headers();
     let html = answer::wants_html(headers);
     if request.method() != Method::POST && context.session.is_some() && is_foreign(headers) {
@@ -31,9 +35,7 @@ pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Re
         let door = Door { page: &context.live.config.page, words, instance: &context.instance, root: &root };
         return Ok(pages::logout(&door));
     }
-    if let Some(session) = context.session.clone()
-        && request.method() != Method::HEAD
-    {
+    if let Some(session) = context.session.clone() {
         let app = Arc::clone(&context.app);
         blocking(move || app.secrets.auth.as_ref().map_or(Ok(()), |auth| auth.end(&session))).await?.map_err(ApiError::internal)?;
     }
