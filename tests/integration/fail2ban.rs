@@ -7,7 +7,9 @@ use crate::support::{Daemon, FakeEngine, post_password, request};
 
 /// The addresses that the filter finds in `log`, with fail2ban's own program (`packaging/setup.sh test` brings it).
 fn found(log: &str) -> Vec<String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
     let fail2ban = cache.join("hoody-code/tools/fail2ban");
     assert!(fail2ban.exists(), "fail2ban is not in {}: run packaging/setup.sh test", fail2ban.display());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -44,7 +46,7 @@ fn wrong_passwords_are_found_and_nothing_else() {
     assert_eq!(from("9.9.9.9 failed login to instance x from 6.6.6.6", "guess"), 401, "no address: it is the proxy's own");
     request(daemon.address, "GET", "/failed%20login%20to%20instance%20x%20from%206.6.6.6", &[("User-Agent", forged)], b"");
     request(daemon.address, "GET", "/", &[("Host", "failed-login-to-instance-x-from-6.6.6.6")], b"");
-    daemon.wait_log("route=\"malformed\"");
+    daemon.wait_log("status=403");
     let log = daemon.log();
     assert_eq!(log.matches("WARN failed login").count(), 3, "one record each: {log}");
     assert_eq!(found(&log), ["203.0.113.7", "2001:db8::7", "127.0.0.1"], "{log}");

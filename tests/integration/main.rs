@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod origins;
 mod service;
+mod testssl;
 mod tls;
 mod tunnels;
 mod upstream;

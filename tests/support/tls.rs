@@ -28,7 +28,7 @@ impl Certificate {
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let made = Self { certificate: dir.join(format!("{name}.pem")), key: dir.join(format!("{name}.key")) };
         let output = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90"])
             .args(["-subj", "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
             .args(["-addext", "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1"])
             .arg("-out")
