@@ -21,8 +21,8 @@ const MOST: usize = 20_000;
 /// How long past their expiry ended sessions are remembered, in seconds: the clock may be set back by as much.
 const GRACE: Seconds = 24 * 3600;
 
-/// What is remembered. A change makes a new one that is on the disk already, so that whoever holds a lock around the old one need
-/// not wait for the disk.
+/// What is remembered. A change makes a new one, to be saved and then put into the old one's place, so that nobody who reads waits
+/// for the disk.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
     path: PathBuf,
@@ -60,7 +60,9 @@ impl Ended {
             Ok(kept) => Ok(Self { path, kept }),
             Err(e) => {
                 tracing::error!("{} is broken, everybody has to sign in again: {e}", path.display());
-                Self { path, kept: Kept::default() }.with_everything()
+                let ended = Self { path, kept: Kept::default() }.with_everything()?;
+                ended.save()?;
+                Ok(ended)
             }
         }
     }
@@ -77,7 +79,7 @@ impl Ended {
         line.is_some_and(|line| !line.sessions.is_empty() && line.sessions.contains_key(&hex::encode(id)))
     }
 
-    /// And one session more. Blocks on the disk, like all that follow.
+    /// And one session more.
     pub(super) fn with(&self, instance: &InstanceId, id: &SessionId, expires: Seconds, now: Seconds) -> Result<Self, AuthError> {
         let mut kept = self.kept.clone();
         for line in kept.instances.values_mut() {
@@ -92,25 +94,29 @@ impl Ended {
         if kept.instances.values().map(|line| line.sessions.len() + 1).sum::<usize>() > MOST {
             kept = Kept { mark: mark()?, instances: BTreeMap::new() };
         }
-        self.keep(kept)
+        Ok(self.of(kept))
     }
 
     /// And all sessions of `instance`.
     pub(super) fn with_instance(&self, instance: &InstanceId) -> Result<Self, AuthError> {
         let mut kept = self.kept.clone();
         kept.instances.insert(instance.to_string(), OfInstance { mark: mark()?, sessions: BTreeMap::new() });
-        self.keep(kept)
+        Ok(self.of(kept))
     }
 
     /// And all sessions there are.
     pub(super) fn with_everything(&self) -> Result<Self, AuthError> {
-        self.keep(Kept { mark: mark()?, instances: BTreeMap::new() })
+        Ok(self.of(Kept { mark: mark()?, instances: BTreeMap::new() }))
     }
 
-    fn keep(&self, kept: Kept) -> Result<Self, AuthError> {
-        let content = serde_json::to_vec(&kept).unwrap_or_default();
-        sys::write_atomic(&self.path, &content).map_err(|source| AuthError::File { path: self.path.clone(), source })?;
-        Ok(Self { path: self.path.clone(), kept })
+    /// Blocks until it is on the disk.
+    pub(super) fn save(&self) -> Result<(), AuthError> {
+        let content = serde_json::to_vec(&self.kept).unwrap_or_default();
+        sys::write_atomic(&self.path, &content).map_err(|source| AuthError::File { path: self.path.clone(), source })
+    }
+
+    fn of(&self, kept: Kept) -> Self {
+        Self { path: self.path.clone(), kept }
     }
 }
 
@@ -137,6 +143,7 @@ mod tests {
         let mut ended = Ended::open(path.clone()).unwrap();
         let before = ended.marks(&alice).map(<[u8]>::to_vec);
         ended = ended.with(&alice, &id(1), 1000, 10).unwrap();
+        ended.save().unwrap();
         for ended in [&ended, &Ended::open(path).unwrap()] {
             assert!(ended.contains(&alice, &id(1)) && !ended.contains(&alice, &id(2)) && !ended.contains(&bob, &id(1)));
             assert_eq!(ended.marks(&alice).map(<[u8]>::to_vec), before, "the others go on");

@@ -223,29 +223,32 @@ impl Auth {
     /// Ends one session: it is signed out, everywhere. Blocks on the disk.
     ///
     /// # Errors
-    /// When that cannot be kept; then it has not ended.
+    /// When that cannot be kept: it has ended, but a restart would revive it.
     pub fn end(&self, session: &Session) -> Result<(), AuthError> {
         let now = sessions::now();
         // A renewed copy of it may be about that lasts longer.
         let expires = now + self.read().lifetime.max(session.expires.saturating_sub(now));
         let _writing = lock(&self.writing);
         let ended = self.read().ended.with(&session.instance, &session.id, expires, now)?;
-        self.write().ended = ended;
-        self.endings.send_replace(());
-        Ok(())
+        self.put(ended)
     }
 
     /// Ends all sessions of `instance`; none: all there are. For operators. Blocks on the disk.
     ///
     /// # Errors
-    /// When that cannot be kept; then none has ended.
+    /// As [`Auth::end`].
     pub fn revoke(&self, instance: Option<&InstanceId>) -> Result<(), AuthError> {
         let _writing = lock(&self.writing);
         let old = self.read().ended.clone();
-        let ended = instance.map_or_else(|| old.with_everything(), |id| old.with_instance(id))?;
+        self.put(instance.map_or_else(|| old.with_everything(), |id| old.with_instance(id))?)
+    }
+
+    /// Saves first, so that nobody waits for the disk; a disk that is full revives no session before the next start.
+    fn put(&self, ended: Ended) -> Result<(), AuthError> {
+        let saved = ended.save();
         self.write().ended = ended;
         self.endings.send_replace(());
-        Ok(())
+        saved
     }
 
     /// Waits until `session` has ended, by whatever means: for what goes on long after it was let in, such as a websocket.

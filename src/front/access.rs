@@ -42,6 +42,14 @@ pub(super) fn session(app: &App, instance: &InstanceId, headers: &HeaderMap, sec
     jar.values(Kind::Session, headers).into_iter().find_map(|token| auth.check(token, instance, audience))
 }
 
+/// Waits until `session` has ended; for ever where none is asked for. For answers that go on after their request was let in.
+pub(super) async fn session_over(app: &App, session: Option<&Session>) {
+    match (&app.secrets.auth, session) {
+        (Some(auth), Some(session)) => auth.until_ended(session).await,
+        _ => std::future::pending().await,
+    }
+}
+
 /// Whether the answer will be shown in a frame of another site's page, as far as that can be known: ours among ours count too.
 pub(super) fn is_embedded(live: &Live, headers: &HeaderMap) -> bool {
     let framed = headers.get("sec-fetch-dest").is_some_and(|dest| dest == "iframe" || dest == "frame");

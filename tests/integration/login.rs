@@ -1,21 +1,13 @@
 //! The login. Much of it is here because a well-known peer gets it wrong: the cookie is the password's hash, checking it takes an
 //! argon2 run per request, nothing ends a session, anybody can lock the owner out, and a refusal is a 200.
 
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
-
-use crate::support::{BROWSER, Daemon, FakeEngine, WebSocket, cookie_of, eventually, post_password, request, sign_in};
+use crate::support::{BROWSER, Daemon, FakeEngine, WebSocket, cookie_of, post_password, request, sign_in, with_password};
 
 const SECRET: &str = "correct horse & staple";
 
 /// A daemon whose service-wide password is [`SECRET`].
 fn daemon(engine: &FakeEngine, more: &str) -> Daemon {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("password");
-    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
-    let (top, tables) = more.split_once("\n---\n").unwrap_or(("", more));
-    Daemon::with_login_in(dir, engine.path(), &format!("[login]\npassword_file = '{}'\n{top}\n{tables}", file.display()))
+    with_password(engine, SECRET, more)
 }
 
 fn with(daemon: &Daemon, method: &str, path: &str, cookie: &str) -> u16 {
@@ -256,144 +248,6 @@ fn engines_see_none_of_our_cookies() {
 }
 
 #[test]
-fn strangers_slow_themselves_and_nobody_else() {
-    let engine = FakeEngine::new();
-    let daemon = daemon(&engine, "[server]\ntrusted_proxies = ['127.0.0.1']\n");
-    let from = |client: &str, password: &str, more: &[(&str, &str)]| {
-        let headers: Vec<_> = [("X-Forwarded-For", client)].iter().chain(more).copied().collect();
-        post_password(&daemon, "/", password, &headers)
-    };
-    let device = cookie_of(&from("203.0.113.7", SECRET, &[]), "device");
-    for _ in 0..10 {
-        assert_eq!(from("203.0.113.7", "guess", &[]).status, 401);
-    }
-    for password in ["guess", SECRET] {
-        let answer = from("203.0.113.7", password, &[]);
-        assert_eq!((answer.status, answer.code().as_str()), (429, "too_many_attempts"));
-        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-        assert!((1..=60).contains(&wait), "{wait}");
-    }
-    let page = from("203.0.113.7", "guess", &[BROWSER, ("Accept-Language", "de")]);
-    assert!(page.status == 429 && page.header("retry-after").is_some() && page.text().contains("Zu viele Versuche"), "{}", page.text());
-    // What a client says of itself before the proxy does not make it another one.
-    assert_eq!(from("198.51.100.99, 203.0.113.7", "guess", &[]).status, 429);
-    assert_eq!(from("203.0.113.8", SECRET, &[]).status, 200, "another address");
-    assert_eq!(from("203.0.113.7", SECRET, &[("Cookie", &device)]).status, 200, "a known browser at the same address");
-    assert_eq!(from("203.0.113.7", SECRET, &[("Cookie", "hoody-code-device-default=made-up")]).status, 429);
-    // A network is one client, however many addresses it has.
-    for n in 0..10 {
-        assert_eq!(from(&format!("2001:db8:7:7::{n:x}"), "guess", &[]).status, 401, "{n}");
-    }
-    assert_eq!(from("2001:db8:7:7:ffff::1", "guess", &[]).status, 429);
-    assert_eq!(from("2001:db8:7:8::1", SECRET, &[]).status, 200);
-}
-
-#[test]
-fn nobody_is_believed_who_only_says_that_he_forwards() {
-    let engine = FakeEngine::new();
-    let daemon = daemon(&engine, "");
-    for n in 0..10 {
-        assert_eq!(post_password(&daemon, "/", "guess", &[("X-Forwarded-For", &format!("10.0.0.{n}"))]).status, 401);
-    }
-    assert_eq!(post_password(&daemon, "/", "guess", &[("X-Forwarded-For", "10.9.9.9")]).status, 429);
-    assert!(daemon.log().contains("failed login to instance default from 127.0.0.1"), "{}", daemon.log());
-    assert!(!daemon.log().contains("from 10."), "{}", daemon.log());
-}
-
-#[test]
-fn a_session_outlives_a_restart_and_not_its_password() {
-    let engine = FakeEngine::new();
-    let daemon = daemon(&engine, "");
-    let cookie = sign_in(&daemon, "/", SECRET);
-    let config = std::fs::read_to_string(daemon.config_file()).unwrap();
-    let daemon = Daemon::with_login_in(daemon.stop(), engine.path(), &config);
-    assert_eq!(with(&daemon, "GET", "/api/v1/code/status", &cookie), 200);
-    let mut socket =
-        WebSocket::open(daemon.address, "/stable-c0ffee?reconnectionToken=1", &[("Cookie", &cookie)]).map_err(|r| r.text()).unwrap();
-    socket.send_raw(b"hello").unwrap();
-    socket.expect_raw(b"hello");
-    let file = daemon.config_file().parent().unwrap().join("password");
-    std::fs::write(&file, "").unwrap();
-    daemon.signal("HUP");
-    daemon.wait_log("at least one byte");
-    assert_eq!(with(&daemon, "GET", "/api/v1/code/status", &cookie), 200, "what cannot be read changes nothing");
-    std::fs::write(&file, "another one").unwrap();
-    daemon.signal("HUP");
-    daemon.wait_log("configuration reloaded");
-    assert_eq!(with(&daemon, "GET", "/api/v1/code/status", &cookie), 401);
-    assert!(socket.is_closed(), "and what the old one had opened is closed");
-    assert_eq!(post_password(&daemon, "/", SECRET, &[]).status, 401);
-    sign_in(&daemon, "/", "another one");
-}
-
-#[test]
-fn the_first_start_makes_a_password_and_says_it_once() {
-    let engine = FakeEngine::new();
-    let daemon = Daemon::with_login(engine.path(), "");
-    let line = eventually("the password is said", || daemon.said().lines().find(|line| line.starts_with("password: ")).map(str::to_owned));
-    let password = line.split(' ').nth(1).unwrap().to_owned();
-    let file = daemon.data().join("auth/password");
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), password);
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(std::fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(!daemon.log().contains(&password));
-    let cookie = sign_in(&daemon, "/", &password);
-    let daemon = Daemon::with_login_in(daemon.stop(), engine.path(), "");
-    assert_eq!(with(&daemon, "GET", "/api/v1/code/status", &cookie), 200);
-    daemon.wait_log("serving");
-    assert!(!daemon.said().contains("password"), "{}", daemon.said());
-}
-
-#[test]
-fn credentials_of_systemd_are_passwords() {
-    let engine = FakeEngine::new();
-    let credentials = tempfile::tempdir().unwrap();
-    std::fs::write(credentials.path().join("password"), "from systemd").unwrap();
-    let daemon = Daemon::launch(tempfile::tempdir().unwrap(), engine.path(), "", |command| {
-        command.args(["--listen", "127.0.0.1:0"]).env("CREDENTIALS_DIRECTORY", credentials.path());
-    });
-    sign_in(&daemon, "/", "from systemd");
-}
-
-#[test]
-fn a_password_on_the_command_line_works_and_is_warned_of() {
-    let engine = FakeEngine::new();
-    let daemon = Daemon::launch(tempfile::tempdir().unwrap(), engine.path(), "", |command| {
-        command.args(["--listen", "127.0.0.1:0", "--password", "for all to see"]);
-    });
-    sign_in(&daemon, "/", "for all to see");
-    daemon.wait_log("can see --password");
-}
-
-#[test]
-fn the_password_command_prints_a_hash_that_opens() {
-    let engine = FakeEngine::new();
-    let hash = |input: &[u8]| {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hoody-code"))
-            .args(["code", "password"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // One that has seen enough does not read on.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        let output = child.wait_with_output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (code, printed, _) = hash(b"p\xc3\xa4ss w\xc3\xb6rd\n");
-    assert!(code == Some(0) && printed.starts_with("$argon2id$v=19$") && printed.lines().count() == 1, "{printed}");
-    for (input, said) in
-        [(&b""[..], "at least one byte"), (b"\n", "at least one byte"), (&[b'x'; 3000], "at most 1024"), (b"a\0b", "zero byte")]
-    {
-        let (code, printed, error) = hash(input);
-        assert!(code == Some(65) && printed.is_empty() && error.contains(said), "{error}");
-    }
-    let daemon = Daemon::with_login(engine.path(), &format!("[login]\nhashed_password = '{}'\n", printed.trim()));
-    sign_in(&daemon, "/", "päss wörd");
-}
-
-#[test]
 fn the_page_speaks_the_visitors_language() {
     let engine = FakeEngine::new();
     let daemon = daemon(&engine, "");
@@ -448,4 +302,43 @@ fn a_session_reaches_the_host_name_of_a_port_and_no_other() {
     }
     assert_eq!(at(own, "/api/v1/code/status", &there).status, 303, "it is no session of the instance itself");
     assert_eq!(at(own, "/api/v1/code/session-transfer?port=evil.example/%23", &cookie).status, 400);
+}
+
+#[test]
+fn events_end_with_the_session() {
+    let engine = FakeEngine::new();
+    let daemon = daemon(&engine, "");
+    let cookie = sign_in(&daemon, "/", SECRET);
+    let request = format!("GET /api/v1/code/events HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n", daemon.address);
+    let mut stream = crate::support::exchange(daemon.address, request.as_bytes());
+    let mut head = [0; 12];
+    std::io::Read::read_exact(&mut stream, &mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    assert_eq!(daemon.send("POST", "/api/v1/code/logout", &[("Cookie", &cookie)]).status, 200);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(&mut stream, 10_000), &mut rest).map_or_else(|e| panic!("{e}: {rest}"), drop);
+    assert!(rest.ends_with("0\r\n\r\n"), "the stream has ended: {rest}");
+}
+
+#[test]
+fn who_comes_every_day_signs_in_once() {
+    let engine = FakeEngine::new();
+    let daemon = daemon(&engine, "session = '1h'\n---\n");
+    let cookie = sign_in(&daemon, "/i/alice/", SECRET);
+    let open = |path: &str| daemon.send("GET", path, &[BROWSER, ("Cookie", &cookie)]);
+    assert_eq!(open("/i/alice/?ew=1").header("set-cookie"), None, "not with every page");
+    let config = std::fs::read_to_string(daemon.config_file()).unwrap();
+    std::fs::write(daemon.config_file(), config.replace("'1h'", "'1d'")).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_log("configuration reloaded");
+    // Less than half of what a session lasts is left.
+    assert_eq!(open("/i/alice/api/v1/code/status").header("set-cookie"), None, "only for who opens the editor");
+    let renewed = open("/i/alice/?ew=1");
+    let line = renewed.header("set-cookie").unwrap();
+    // Without a path the browser takes the page's own, which is the one that it had.
+    assert!(line.starts_with("hoody-code-session-alice=") && line.contains("Max-Age=86400") && !line.contains("Path"), "{line}");
+    let longer = cookie_of(&renewed, "session");
+    assert_ne!(longer, cookie);
+    assert_eq!(with(&daemon, "POST", "/i/alice/api/v1/code/logout", &cookie), 200);
+    assert_eq!(with(&daemon, "GET", "/i/alice/api/v1/code/status", &longer), 401, "it is the same session");
 }

@@ -14,6 +14,7 @@ mod lifecycle;
 mod login;
 mod logout;
 mod origins;
+mod passwords;
 mod service;
 mod testssl;
 mod tls;

@@ -1,6 +1,7 @@
 //! Signing in, as a browser and as a program do it.
 
 use super::daemon::Daemon;
+use super::fake::FakeEngine;
 use super::http::{Response, request};
 
 /// What a browser accepts when somebody goes somewhere.
@@ -29,4 +30,14 @@ pub(crate) fn cookie_of(answer: &Response, kind: &str) -> String {
     let all = answer.all("set-cookie");
     let cookie = all.iter().find(|cookie| cookie.split('=').next().is_some_and(|own| own.contains(&name)));
     cookie.unwrap_or_else(|| panic!("no {kind} in {all:?}")).split(';').next().expect("a pair").to_owned()
+}
+
+/// A daemon whose service-wide password is `secret`. `more` is TOML: further keys of `[login]`, `---` on a line, then tables; or
+/// tables only.
+pub(crate) fn with_password(engine: &FakeEngine, secret: &str, more: &str) -> Daemon {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("password");
+    std::fs::write(&file, format!("{secret}\n")).expect("a file");
+    let (keys, tables) = more.split_once("\n---\n").unwrap_or(("", more));
+    Daemon::with_login_in(dir, engine.path(), &format!("[login]\npassword_file = '{}'\n{keys}\n{tables}", file.display()))
 }

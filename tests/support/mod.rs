@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) use daemon::Daemon;
 pub(crate) use fake::{FakeEngine, real_engine};
 pub(crate) use http::{Response, exchange, read_response, request};
-pub(crate) use login::{BROWSER, cookie_of, post_password, sign_in};
+pub(crate) use login::{BROWSER, cookie_of, post_password, sign_in, with_password};
 pub(crate) use tls::{Certificate, Http2, Tls};
 pub(crate) use websocket::WebSocket;
 

@@ -8,11 +8,11 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use super::super::access::session_over;
 use super::super::answer::ApiError;
-use super::super::app::{App, Context};
+use super::super::app::Context;
 use super::super::cookies;
 use super::guarded;
-use crate::auth::Session;
 use crate::instances::Lease;
 use crate::proxy::{Body, IdleTimeout, Reply, forward, tunnel, wants_upgrade};
 use crate::telemetry::ACCESS;
@@ -61,18 +61,8 @@ fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result
     Ok(())
 }
 
-/// Waits for the reason to cut a tunnel: the daemon's drain has run out, or the session that opened it has ended.
-async fn reason_to_cut(app: &App, session: Option<&Session>) {
-    match (&app.secrets.auth, session) {
-        (Some(auth), Some(session)) => tokio::select! {
-            () = app.cut.cancelled() => {}
-            () = auth.until_ended(session) => {}
-        },
-        _ => app.cut.cancelled().await,
-    }
-}
-
-/// Carries bytes until either side is done or there is a [`reason_to_cut`]. The lease goes with it.
+/// Carries bytes until either side is done, the daemon's drain runs out or the session that opened it ends. The lease goes with
+/// it.
 fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
     let app = Arc::clone(&context.app);
     let client = context.forwarded.client.clone();
@@ -84,8 +74,14 @@ fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_
             upgraded = async { tokio::try_join!(client_side, engine_side) } => upgraded,
             () = app.cut.cancelled() => return,
         };
+        let cut = async {
+            tokio::select! {
+                () = app.cut.cancelled() => {}
+                () = session_over(&app, session.as_ref()) => {}
+            }
+        };
         let traffic = match upgraded {
-            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), reason_to_cut(&app, session.as_ref())).await,
+            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), cut).await,
             Err(e) => {
                 tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");
                 return;

@@ -1,6 +1,7 @@
 //! `GET /login` and `/api/v1/code/login`: the login's page. `POST /api/v1/code/login`: a password, and what becomes of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{self, HeaderMap};
@@ -19,7 +20,7 @@ use super::super::transfer;
 use super::open::blocking;
 use crate::auth::{Attempt, Client, Outcome, Token};
 use crate::model::{InvalidPassword, Password};
-use crate::proxy::{Body, IdleTimeout};
+use crate::proxy::Body;
 
 /// The most bytes of a login request: a password of the greatest length, percent-encoded, beside a long address to come back to.
 const MOST_BODY: usize = 32 << 10;
@@ -92,9 +93,22 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
                 "failed login to instance {} from {client}",
                 context.instance
             );
+            warn_of_proxy(context, &parts.headers);
             Ok(refuse(context, &parts.headers, &form, html, &Problem::Wrong))
         }
         Outcome::Throttled(wait) => Ok(refuse(context, &parts.headers, &form, html, &Problem::Throttled(wait))),
+    }
+}
+
+/// Behind a proxy that is not believed all clients are one, and any of them can slow the others.
+fn warn_of_proxy(context: &Context, headers: &HeaderMap) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let peer = context.peer.client.map(|address| address.ip().to_canonical());
+    if let Some(peer) = peer.filter(|peer| context.address == Some(*peer) && headers.contains_key("x-forwarded-for"))
+        && !context.live.config.server.trusted_proxies.contains(&peer)
+        && !WARNED.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!("{peer} forwards for others, and is not among [server] trusted_proxies: all of them count as one client");
     }
 }
 
@@ -166,8 +180,10 @@ async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<
         "application/x-www-form-urlencoded" => false,
         _ => return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "a password comes as a form or as JSON")),
     };
-    let body = Limited::new(IdleTimeout::new(body, context.live.config.limits.body_idle_timeout), MOST_BODY);
-    let bytes = body.collect().await.map_err(|e| {
+    let body = Limited::new(body, MOST_BODY);
+    let read = tokio::time::timeout(context.live.config.limits.header_timeout, body.collect()).await;
+    let read = read.map_err(|_| ApiError::new(ErrorCode::BadRequest, "the request's body took too long"))?;
+    let bytes = read.map_err(|e| {
         let too_large = e.is::<http_body_util::LengthLimitError>();
         let code = if too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
         ApiError::new(code, "the request's body cannot be read")
