@@ -9,7 +9,7 @@ cargo_deny=0.20.2
 
 # g++, make, python3 and libkrb5-dev compile VS Code's native modules, gcc the daemon's C dependencies.
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
-test_packages=(chromium curl fonts-dejavu-core git procps)
+test_packages=(chromium curl fonts-dejavu-core git openssl procps testssl.sh)
 bench_packages=(nginx-light wrk)
 # What the guests of tests/vm are made with (a kernel, Debian images, disks) and run with; uidmap for who is not root.
 vm_packages=(bc bison debian-archive-keyring e2fsprogs flex mmdebstrap openssh-client slirp4netns squashfs-tools util-linux xz-utils)
@@ -94,6 +94,20 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$lock_sum" ]; then
   printf '%s\n' "$lock_sum" >"$stamp"
 fi
 [ "$purpose" = test ] || exit 0
+
+# ---- fail2ban's filter tester ----------------------------------------------------------------------------------------------
+# Unpacked, not installed: the package would start a daemon that bans people from this machine.
+fail2ban=$cache/tools/fail2ban
+if command -v dpkg-deb >/dev/null && [ ! -x "$fail2ban/usr/bin/fail2ban-regex" ]; then
+  say "unpacking fail2ban into $fail2ban"
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && apt-get -qq download fail2ban >/dev/null 2>&1 && dpkg-deb -x fail2ban_*.deb files) ||
+    fail "apt could not download fail2ban (no network?)"
+  mkdir -p "$cache/tools"
+  rm -rf "$fail2ban"
+  mv "$unpacked/files" "$fail2ban"
+  rm -rf "$unpacked"
+fi
 
 # ---- cargo-deny -----------------------------------------------------------------------------------------------------------
 export PATH=$PATH:$cache/tools/bin

@@ -6,13 +6,16 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::cli::{Cli, Command, ServeArgs, run_engine};
-use crate::config::{self, Config, ListenAddress, LogFormat, Overrides};
-use crate::front::{self, ServeError, Service};
-use crate::sys::{self, Listener};
+use crate::auth;
+use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine};
+use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
+use crate::front::{self, Bound, Kind, ServeError, Service};
+use crate::model::Password;
+use crate::sys;
 use crate::telemetry::{self, Sink};
 
 /// Exit codes of sysexits(3).
+const EX_DATAERR: u8 = 65;
 const EX_SOFTWARE: u8 = 70;
 const EX_CANTCREAT: u8 = 73;
 const EX_CONFIG: u8 = 78;
@@ -31,11 +34,40 @@ pub fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(EX_CANTCREAT, &e),
         },
+        Command::Password => password(),
     }
 }
 
+fn password() -> ExitCode {
+    let password = match read_password() {
+        Ok(password) => password,
+        Err(e) => return fail(EX_DATAERR, &e),
+    };
+    match auth::hash_password(&password) {
+        Ok(hash) => {
+            println!("{hash}");
+            ExitCode::SUCCESS
+        }
+        Err(e) => fail(EX_SOFTWARE, &e),
+    }
+}
+
+fn password_flags(args: &ServeArgs) -> Result<PasswordFlags, ConfigError> {
+    let bad = |e: crate::model::InvalidPassword| ConfigError::Value { key: "--password", message: e.to_string() };
+    let password = args.password.as_deref().map(Password::new).transpose().map_err(bad)?;
+    if password.is_some() {
+        eprintln!("hoody-code: warning: everybody on this machine can see --password in the list of processes; --password-file hides it");
+    }
+    Ok(PasswordFlags { password, password_file: args.password_file.clone(), hashed_password_file: args.hashed_password_file.clone() })
+}
+
 fn serve(args: &ServeArgs) -> ExitCode {
+    let password = match password_flags(args) {
+        Ok(flags) => flags,
+        Err(e) => return fail(EX_CONFIG, &e),
+    };
     let overrides = Overrides {
+        password,
         config: args.config.clone(),
         listen: args.listen.clone(),
         data_dir: args.data_dir.clone(),
@@ -72,7 +104,7 @@ fn serve(args: &ServeArgs) -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e @ ServeError::Config(_)) => fail(EX_CONFIG, &e),
+        Err(e @ (ServeError::Config(_) | ServeError::Auth(_) | ServeError::Certificate { .. })) => fail(EX_CONFIG, &e),
         Err(e) => fail(EX_UNAVAILABLE, &e),
     }
 }
@@ -83,7 +115,7 @@ async fn daemon(config: Config, passed: Vec<(String, std::os::fd::OwnedFd)>, ove
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(system("watch for signals"))?;
-    let listeners = front::bind(passed, &config.server.listen).await?;
+    let listeners = front::bind(passed, &config).await?;
     let service = Service::new(config.clone()).await?;
     announce(&service, &listeners, &config);
     let (reload, reloads) = mpsc::channel(1);
@@ -105,18 +137,40 @@ async fn daemon(config: Config, passed: Vec<(String, std::os::fd::OwnedFd)>, ove
     front::serve(service, listeners, reloads, move || config::load(&overrides), stop).await
 }
 
-fn announce(service: &Service, listeners: &[Listener], config: &Config) {
+fn announce(service: &Service, listeners: &[Bound], config: &Config) {
     let product = service.engine().product();
     tracing::info!(engine = service.engine().id(), data_dir = %config.server.data_dir.display(), "VS Code {}", product.version);
-    let urls = listeners.iter().filter_map(Listener::tcp_address).map(|address| format!("http://{address}/"));
+    let urls = listeners.iter().filter_map(|bound| {
+        let scheme = if bound.kind == Kind::Https { "https" } else { "http" };
+        bound.listener.tcp_address().map(|address| format!("{scheme}://{address}/"))
+    });
     let sockets = config.server.listen.iter().filter_map(|address| match address {
         ListenAddress::Unix(path) => Some(format!("unix:{}", path.display())),
-        ListenAddress::Tcp(_) => None,
+        ListenAddress::Tcp(_) | ListenAddress::Tls(_) | ListenAddress::Redirect(_) => None,
     });
     for place in urls.chain(sockets) {
         tracing::info!("serving {place}");
         // The one line that is for whoever started us by hand, or for a script that asked for port 0.
-        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{place}\n"));
+        say(&place);
+    }
+    if let Some(made) = service.made_password() {
+        // A journal is read by more people than a terminal.
+        let text =
+            if std::env::var_os("JOURNAL_STREAM").is_some() { "kept".into() } else { String::from_utf8_lossy(made.password.as_bytes()) };
+        say(&format!("password: {text} (in {})", made.path.display()));
+    }
+    warn_of_plain_text(listeners, config);
+}
+
+fn say(line: &str) {
+    let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{line}\n"));
+}
+
+/// Fine behind a proxy that ends TLS, and only there.
+fn warn_of_plain_text(listeners: &[Bound], config: &Config) {
+    let plain = listeners.iter().filter(|bound| bound.kind == Kind::Http).filter_map(|bound| bound.listener.tcp_address());
+    for address in plain.filter(|address| config.login.required && !address.ip().is_loopback()) {
+        tracing::warn!("{address} takes passwords unencrypted: use https:// and [tls], unless a proxy in front of it speaks TLS");
     }
 }
 

@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("front", &["instances", "launch", "auth", "assets", "proxy", "config", "engine", "model", "sys", "telemetry"]),
     ("cli", &["config", "engine", "model", "sys", "telemetry"]),
     ("run_broker", &["agent", "broker", "config", "telemetry"]),
-    ("run", &["front", "cli", "config", "engine", "model", "sys", "telemetry"]),
+    ("run", &["front", "cli", "auth", "config", "engine", "model", "sys", "telemetry"]),
 ];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {

@@ -3,7 +3,7 @@
 //! A page of somebody else, open in the user's own browser, can send requests here: through a host name that it had resolved to
 //! this machine (DNS rebinding), or straight across sites. The first is refused by the host's name, the second by its origin.
 
-use crate::model::HostName;
+use crate::model::{HostName, WebOrigin};
 
 /// Which host names are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum FetchSite {
 pub enum FetchMode {
     /// Somebody follows a link or opens a URL, and sees the answer in a tab of its own.
     Navigate,
+    /// A page shows the answer in a frame of its own.
+    Frame,
     /// Anything else.
     Other,
 }
@@ -50,8 +52,11 @@ impl FetchSite {
 impl FetchMode {
     /// Reads the headers. A frame navigates too, but it may be one that nobody sees, in somebody else's page.
     pub fn parse(mode: Option<&str>, destination: Option<&str>) -> Self {
-        let own_tab = matches!(destination, None | Some("document"));
-        if mode == Some("navigate") && own_tab { Self::Navigate } else { Self::Other }
+        match (mode, destination) {
+            (Some("navigate"), None | Some("document")) => Self::Navigate,
+            (Some("navigate"), Some("iframe" | "frame")) => Self::Frame,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -64,18 +69,30 @@ pub enum OriginVerdict {
     Refused,
 }
 
-/// Judges a request to `host`. `sensitive`: it changes something or opens a websocket, so its `Origin`, when there is one, has to
-/// be ours. Other requests are refused only when another site's page sends them by script or embeds them; a link is fine.
-pub fn check_origin(
-    host: &HostName,
-    scheme: &str,
-    origin: Option<&str>,
-    site: FetchSite,
-    mode: FetchMode,
-    sensitive: bool,
-) -> OriginVerdict {
-    let foreign_origin = sensitive && origin.is_some_and(|origin| !is_own(host, scheme, origin));
-    let foreign_fetch = site == FetchSite::Foreign && (mode != FetchMode::Navigate || sensitive);
+/// What a request says of where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Provenance<'a> {
+    /// `http` or `https`, as the client speaks it.
+    pub scheme: &'a str,
+    /// `Origin`.
+    pub origin: Option<&'a str>,
+    /// `Referer`.
+    pub referrer: Option<&'a str>,
+    /// From where.
+    pub site: FetchSite,
+    /// What for.
+    pub mode: FetchMode,
+    /// It changes something or opens a websocket.
+    pub sensitive: bool,
+}
+
+/// Judges a request to `host`. The `Origin` of a sensitive one, when there is one, has to be ours. Other requests are refused only
+/// when another site's page sends them by script or embeds them; a link is fine, and so is a frame in a page of `embedders`. A
+/// page that does not say where it is (`Referrer-Policy: no-referrer`) is none of theirs.
+pub fn check_origin(host: &HostName, from: &Provenance<'_>, embedders: &[WebOrigin]) -> OriginVerdict {
+    let foreign_origin = from.sensitive && from.origin.is_some_and(|origin| !is_own(host, from.scheme, origin));
+    let embedded = from.mode == FetchMode::Frame && from.referrer.and_then(WebOrigin::of_url).is_some_and(|one| embedders.contains(&one));
+    let foreign_fetch = from.site == FetchSite::Foreign && (from.sensitive || !(from.mode == FetchMode::Navigate || embedded));
     if foreign_origin || foreign_fetch { OriginVerdict::Refused } else { OriginVerdict::Admitted }
 }
 
@@ -99,7 +116,9 @@ mod tests {
 
     fn verdict(origin: Option<&str>, site: Option<&str>, mode: Option<&str>, sensitive: bool) -> bool {
         let host = "localhost:8080".parse().unwrap();
-        check_origin(&host, "http", origin, FetchSite::parse(site), FetchMode::parse(mode, None), sensitive) == OriginVerdict::Admitted
+        let (site, mode) = (FetchSite::parse(site), FetchMode::parse(mode, None));
+        let from = Provenance { scheme: "http", origin, referrer: None, site, mode, sensitive };
+        check_origin(&host, &from, &[]) == OriginVerdict::Admitted
     }
 
     #[test]
@@ -132,8 +151,26 @@ mod tests {
     #[test]
     fn a_frame_in_a_foreign_page_is_no_link() {
         assert_eq!(FetchMode::parse(Some("navigate"), Some("document")), FetchMode::Navigate);
-        assert_eq!(FetchMode::parse(Some("navigate"), Some("iframe")), FetchMode::Other);
+        assert_eq!(FetchMode::parse(Some("navigate"), Some("iframe")), FetchMode::Frame);
         assert_eq!(FetchMode::parse(Some("navigate"), Some("object")), FetchMode::Other);
+    }
+
+    #[test]
+    fn a_frame_in_an_allowed_page_is_fine() {
+        let host = "code.example.com".parse().unwrap();
+        let embedders = ["https://app.example.com".parse().unwrap()];
+        let framed = |referrer: Option<&'static str>, mode, sensitive| {
+            let from = Provenance { scheme: "https", origin: None, referrer, site: FetchSite::Foreign, mode, sensitive };
+            check_origin(&host, &from, &embedders) == OriginVerdict::Admitted
+        };
+        assert!(framed(Some("https://app.example.com/"), FetchMode::Frame, false));
+        for referrer in
+            [None, Some("https://app.example.com.evil.example/"), Some("http://app.example.com/"), Some("https://app.example.com:8443/")]
+        {
+            assert!(!framed(referrer, FetchMode::Frame, false), "{referrer:?}");
+        }
+        assert!(!framed(Some("https://app.example.com/"), FetchMode::Other, false), "a script there is another matter");
+        assert!(!framed(Some("https://app.example.com/"), FetchMode::Frame, true), "and so is a form");
     }
 
     #[test]

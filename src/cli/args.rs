@@ -21,6 +21,8 @@ pub enum Command {
     /// Manage the engines: the VS Code builds that editors are made of.
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Read a password (twice from a terminal, once from a pipe) and print its hash for the configuration.
+    Password,
 }
 
 /// Options of `serve`. They win over the configuration file.
@@ -29,7 +31,7 @@ pub struct ServeArgs {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address to listen on, ADDR:PORT or unix:PATH; repeatable. Sockets passed by systemd win.
+    /// Address to listen on, ADDR:PORT, https://ADDR:PORT, redirect://ADDR:PORT or unix:PATH; repeatable. Sockets passed by systemd win.
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
     /// Where instances and their state are kept.
@@ -38,9 +40,18 @@ pub struct ServeArgs {
     /// An installed engine, or a directory of them.
     #[arg(long, value_name = "DIR")]
     pub engine: Option<PathBuf>,
-    /// How users prove who they are: `none` (loopback and unix sockets only).
+    /// How users prove who they are: `password`, or `none` (loopback and unix sockets only).
     #[arg(long, value_name = "HOW")]
     pub auth: Option<String>,
+    /// File with the password. Without any, one is made, kept in the data directory and printed once.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// File with the password's argon2 hash, as `hoody-code password` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub hashed_password_file: Option<PathBuf>,
+    /// The password itself. Everybody on this machine can see it in the list of processes.
+    #[arg(long, value_name = "TEXT")]
+    pub password: Option<String>,
     /// How instances are run: `process`.
     #[arg(long, value_name = "HOW")]
     pub launcher: Option<String>,

@@ -2,6 +2,8 @@
 
 mod args;
 mod engine;
+mod password;
 
 pub use args::{Cli, Command, EngineCommand, ServeArgs};
 pub use engine::run as run_engine;
+pub use password::{PasswordError, read as read_password};

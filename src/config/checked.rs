@@ -6,11 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::login::Login;
+use super::tls::Tls;
+use crate::model::WebOrigin;
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[login]`
+    pub login: Login,
+    /// `[tls]`: none when neither the file nor systemd's credentials have a certificate.
+    pub tls: Option<Tls>,
     /// `[engine] path`: an entry or a store; none means look in the usual places.
     pub engine: Option<PathBuf>,
     /// `[instances]`
@@ -52,8 +60,12 @@ pub enum Launcher {
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// `ADDR:PORT`
+    /// `ADDR:PORT` or `http://ADDR:PORT`: plain HTTP
     Tcp(SocketAddr),
+    /// `https://ADDR:PORT`: HTTP over TLS
+    Tls(SocketAddr),
+    /// `redirect://ADDR:PORT`: plain HTTP that sends everybody to the first TLS listener
+    Redirect(SocketAddr),
     /// `unix:PATH`
     Unix(PathBuf),
 }
@@ -94,6 +106,8 @@ pub struct Page {
     pub js: Vec<Bytes>,
     /// Defaults for VS Code's settings; a user's own settings win.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    /// `[embed] allow`: whose pages may hold ours in a frame, besides our own.
+    pub embedders: Vec<WebOrigin>,
     /// VS Code's embedder options, merged into the page's.
     pub options: serde_json::Map<String, serde_json::Value>,
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 use super::error::ConfigError;
 use super::hosting::Hosting;
-use super::raw;
+use super::login::{self, PasswordFlags};
+use super::{raw, tls};
 
 /// What the command line says; it wins over the file.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Overrides {
     pub engine: Option<PathBuf>,
     /// `--auth`
     pub auth: Option<String>,
+    /// `--password`, `--password-file`, `--hashed-password-file`
+    pub password: PasswordFlags,
     /// `--launcher`
     pub launcher: Option<String>,
     /// `--page-loader`
@@ -43,11 +46,15 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         Some(path) => read(path)?,
         None => raw::File::default(),
     };
+    let auth = overrides.auth.as_deref().or(file.server.auth.as_deref()).map(str::to_owned);
+    let server = server(file.server, overrides)?;
     let config = Config {
-        server: server(file.server, overrides)?,
+        login: login::check(auth.as_deref(), file.login, &overrides.password, &server.listen)?,
+        tls: tls::check(file.tls, &server.listen)?,
+        server,
         engine: overrides.engine.clone().or(file.engine.path),
         instances: instances(&file.instances)?,
-        page: page(file.page, overrides.page_loader)?,
+        page: page(file.page, &file.embed, overrides.page_loader)?,
         limits: limits(&file.limits)?,
         log: log(file.log)?,
     };
@@ -104,21 +111,6 @@ fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError
     let listen = if overrides.listen.is_empty() { raw.listen.unwrap_or_default() } else { overrides.listen.clone() };
     let listen = if listen.is_empty() { vec!["127.0.0.1:8080".to_owned()] } else { listen };
     let listen = listen.iter().map(|text| listen_address(text)).collect::<Result<Vec<_>, _>>()?;
-    match overrides.auth.as_deref().or(raw.auth.as_deref()) {
-        Some("none") => {}
-        Some("password") | None => {
-            return Err(ConfigError::value("auth", "this version has no login yet: say --auth none, on loopback or a unix socket"));
-        }
-        Some(other) => return Err(ConfigError::value("auth", format!("'{other}' is neither 'password' nor 'none'"))),
-    }
-    for address in &listen {
-        if let ListenAddress::Tcp(address) = address
-            && !address.ip().is_loopback()
-        {
-            let message = format!("without a login, {address} would be open to everybody: use a loopback address or unix:PATH");
-            return Err(ConfigError::value("listen", message));
-        }
-    }
     let launcher = match overrides.launcher.as_deref().or(raw.launcher.as_deref()) {
         Some("process") | None => Launcher::Process,
         Some("systemd") => Launcher::Systemd,
@@ -151,9 +143,16 @@ fn listen_address(text: &str) -> Result<ListenAddress, ConfigError> {
         }
         return Ok(ListenAddress::Unix(PathBuf::from(path)));
     }
-    let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    match text.parse::<SocketAddr>() {
-        Ok(address) => Ok(ListenAddress::Tcp(address)),
+    let (kind, address): (fn(SocketAddr) -> ListenAddress, _) = match text.split_once("://") {
+        None => (ListenAddress::Tcp, text),
+        Some(("http", address)) => (ListenAddress::Tcp, address),
+        Some(("https", address)) => (ListenAddress::Tls, address),
+        Some(("redirect", address)) => (ListenAddress::Redirect, address),
+        Some(_) => return Err(ConfigError::value("listen", format!("'{text}' begins with none of http://, https://, redirect://, unix:"))),
+    };
+    let address = address.strip_prefix("localhost:").map_or_else(|| address.to_owned(), |port| format!("127.0.0.1:{port}"));
+    match address.parse::<SocketAddr>() {
+        Ok(address) => Ok(kind(address)),
         Err(_) => Err(ConfigError::value("listen", format!("'{text}' is neither ADDR:PORT nor unix:PATH"))),
     }
 }
@@ -203,7 +202,7 @@ fn log(raw: raw::Log) -> Result<Log, ConfigError> {
     Ok(Log { level: raw.level.unwrap_or_else(|| "info".to_owned()), format, access: raw.access.unwrap_or(true) })
 }
 
-fn page(raw: raw::Page, loader: bool) -> Result<Page, ConfigError> {
+fn page(raw: raw::Page, embed: &raw::Embed, loader: bool) -> Result<Page, ConfigError> {
     let mut settings = serde_json::Map::new();
     // The agent host and its runtime cost about 75 MB per instance; whoever wants them says so.
     settings.insert("chat.disableAIFeatures".to_owned(), true.into());
@@ -223,6 +222,7 @@ fn page(raw: raw::Page, loader: bool) -> Result<Page, ConfigError> {
         css: files(raw.css)?,
         js: files(raw.js)?,
         settings,
+        embedders: tls::check_embed(embed)?,
         options: json_table("options", raw.options)?,
     })
 }

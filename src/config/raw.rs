@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) server: Server,
+    pub(super) login: Login,
+    pub(super) tls: Tls,
+    pub(super) embed: Embed,
     pub(super) engine: Engine,
     pub(super) instances: Instances,
     pub(super) page: Page,
@@ -114,4 +117,38 @@ pub(super) struct Class {
     pub(super) root_image: Option<PathBuf>,
     pub(super) devices: Option<Vec<String>>,
     pub(super) mounts: Option<Vec<String>>,
+}
+
+/// Where one password comes from. At most one of the three.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Source {
+    pub(super) hashed_password: Option<String>,
+    pub(super) hashed_password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Login {
+    // The same keys as in `Source`: flattening and refusing unknown keys do not go together.
+    pub(super) hashed_password: Option<String>,
+    pub(super) hashed_password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) session: Option<String>,
+    pub(super) instances: BTreeMap<String, Source>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) hsts: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Embed {
+    pub(super) allow: Vec<String>,
 }

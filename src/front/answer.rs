@@ -20,6 +20,11 @@ pub(super) enum ErrorCode {
     InvalidWorkspace,
     InvalidLocale,
     InvalidInstance,
+    Unauthorized,
+    WrongPassword,
+    TooManyAttempts,
+    TooLarge,
+    UnsupportedMediaType,
     OriginRefused,
     FolderNotFound,
     WorkspaceNotFound,
@@ -39,6 +44,10 @@ impl ErrorCode {
             Self::BadRequest | Self::InvalidFolder | Self::InvalidWorkspace | Self::InvalidLocale | Self::InvalidInstance => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Unauthorized | Self::WrongPassword => StatusCode::UNAUTHORIZED,
+            Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::FolderNotFound | Self::WorkspaceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -56,6 +65,11 @@ impl ErrorCode {
             Self::InvalidWorkspace => "invalid_workspace",
             Self::InvalidLocale => "invalid_locale",
             Self::InvalidInstance => "invalid_instance",
+            Self::Unauthorized => "unauthorized",
+            Self::WrongPassword => "wrong_password",
+            Self::TooManyAttempts => "too_many_attempts",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::OriginRefused => "origin_refused",
             Self::FolderNotFound => "folder_not_found",
             Self::WorkspaceNotFound => "workspace_not_found",
@@ -80,6 +94,11 @@ impl ErrorCode {
             Self::InvalidWorkspace => ("This workspace cannot be opened", "A workspace is the absolute path of a .code-workspace file."),
             Self::InvalidLocale => ("This language is not known", "A language is a tag such as “fr” or “zh-cn”."),
             Self::InvalidInstance => ("There is no such instance", "An instance is named by 1 to 63 of a–z, 0–9 and “-”."),
+            Self::Unauthorized => ("Sign in first", "Open the editor’s own address: it asks for the password."),
+            Self::WrongPassword => ("This password is not the right one", "Try again."),
+            Self::TooManyAttempts => ("Too many attempts", "Wait a while, then try again."),
+            Self::TooLarge => ("This is too large", "Send less."),
+            Self::UnsupportedMediaType => ("This cannot be read", "Send a form or JSON."),
             Self::OriginRefused => (
                 "Not from here",
                 "This address is not one that the service answers to, or another site’s page sent the request. Open the editor’s own URL; operators add host names to “domains” in the configuration.",
@@ -118,6 +137,11 @@ pub(super) struct ApiError {
 impl ApiError {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after: None, log: Vec::new() }
+    }
+
+    /// Too many wrong passwords; the next one is looked at after `wait`.
+    pub(super) fn too_many_attempts(wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..Self::new(ErrorCode::TooManyAttempts, "too many wrong passwords") }
     }
 
     pub(super) fn not_found() -> Self {
@@ -163,7 +187,7 @@ impl ApiError {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
         response
     }
@@ -237,11 +261,16 @@ pub(super) fn redirect(location: &str) -> Result<Response<Body>, ApiError> {
     Ok(response)
 }
 
-/// As [`redirect`], after a form was sent: the browser asks with GET.
+/// The same with 303: whatever was asked, the other address is for a GET.
 pub(super) fn see_other(location: &str) -> Result<Response<Body>, ApiError> {
     let mut response = redirect(location)?;
     *response.status_mut() = StatusCode::SEE_OTHER;
     Ok(response)
+}
+
+/// A time to wait as clients are told: rounded up, and never none.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// 405 with what would be allowed.

@@ -1,15 +1,17 @@
 //! What every handler can reach.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handlers::custom::CustomFiles;
+use super::secrets::Secrets;
 use super::upstreams::Upstreams;
 use crate::assets::Assets;
+use crate::auth::Session;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::instances::{Instances, StateStore};
@@ -23,6 +25,8 @@ pub(super) struct App {
     pub(super) instances: Instances,
     pub(super) store: StateStore,
     pub(super) upstreams: Upstreams,
+    pub(super) secrets: Secrets,
+    https_port: OnceLock<u16>,
     live: RwLock<Arc<Live>>,
     /// When the daemon came up.
     pub(super) started: jiff::Timestamp,
@@ -48,13 +52,15 @@ impl Live {
 }
 
 impl App {
-    pub(super) fn new(engine: Engine, assets: Assets, instances: Instances, store: StateStore, config: Config) -> Self {
+    pub(super) fn new(engine: Engine, assets: Assets, instances: Instances, store: StateStore, secrets: Secrets, config: Config) -> Self {
         Self {
             engine,
             assets,
             instances,
             store,
             upstreams: Upstreams::default(),
+            secrets,
+            https_port: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),
             started: jiff::Timestamp::now(),
             stopping: CancellationToken::new(),
@@ -68,6 +74,16 @@ impl App {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The port that plain HTTP is redirected to: that of the first TLS listener.
+    pub(super) fn https_port(&self) -> u16 {
+        self.https_port.get().copied().unwrap_or(443)
+    }
+
+    /// Says where TLS is spoken; the first word counts.
+    pub(super) fn set_https_port(&self, port: u16) {
+        let _ = self.https_port.set(port);
+    }
+
     pub(super) fn reload(&self, config: Config) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Live::new(config));
     }
@@ -78,6 +94,8 @@ impl App {
 pub(super) struct Peer {
     pub(super) client: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
+    /// They speak TLS with us.
+    pub(super) secure: bool,
 }
 
 /// One admitted request's surroundings.
@@ -87,6 +105,32 @@ pub(super) struct Context {
     pub(super) instance: InstanceId,
     pub(super) peer: Peer,
     pub(super) forwarded: Forwarded,
+    /// The client's address, when it has one: the proxy's, when it forwards for something that is none.
+    pub(super) address: Option<IpAddr>,
+    /// The request's own path behind the instance's root, with its first `/`.
+    pub(super) rest: String,
+    /// Who asks; none for what is open to everybody, and where no login is asked for.
+    pub(super) session: Option<Session>,
+}
+
+impl Context {
+    /// The instance's root as we see it.
+    pub(super) fn root(&self, path: &str) -> String {
+        path.strip_suffix(&self.rest).map_or("/".to_owned(), |before| format!("{before}/"))
+    }
+
+    /// Whether the browser speaks HTTPS, with us or with a proxy that we believe.
+    pub(super) fn secure(&self) -> bool {
+        self.forwarded.proto == "https"
+    }
+}
+
+/// The address of the client, for counting and blocking: always one, never just some text that a proxy passed on.
+pub(super) fn client_address(forwarded: &Forwarded, peer: Peer) -> Option<IpAddr> {
+    // Some proxies add the port.
+    let parse = |text: &str| text.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    let named = forwarded.client.as_deref().and_then(|text| parse(text).or_else(|| parse(text.trim_matches(['[', ']']))));
+    named.or_else(|| peer.client.map(|address| address.ip())).map(|ip| ip.to_canonical())
 }
 
 /// What is said of the client to an upstream, and what we believe of it ourselves.
@@ -96,11 +140,16 @@ pub(super) fn forwarded(headers: &http::HeaderMap, peer: Peer, trusted: &[std::n
     let peer_ip = peer.client.map(|address| address.ip().to_canonical());
     // Whoever can connect to our unix socket was let in by its mode: that is the proxy in front.
     let believed = peer_ip.is_none_or(|ip| trusted.contains(&ip));
+    let own_proto = if peer.secure { "https" } else { "http" };
     let own_host = headers.get(http::header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static("localhost"));
     if !believed {
-        return Forwarded { client: peer_ip.map(|ip| ip.to_string()), proto: "http", host: own_host };
+        return Forwarded { client: peer_ip.map(|ip| ip.to_string()), proto: own_proto, host: own_host };
     }
     let client = last("x-forwarded-for").map(str::to_owned);
-    let proto = if last("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https")) { "https" } else { "http" };
+    let proto = match last("x-forwarded-proto") {
+        Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
+        Some(_) => "http",
+        None => own_proto,
+    };
     Forwarded { client: client.or_else(|| peer_ip.map(|ip| ip.to_string())), proto, host: own_host }
 }

@@ -1,6 +1,8 @@
 //! One connection: requests in, answers out, with deadlines and caps; and the record that each request leaves.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -13,11 +15,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::app::{App, Peer};
-use super::handlers;
 use super::linger::Lingering;
+use super::listener::Kind;
+use super::tls::Protocol;
+use super::{handlers, http2, redirect};
 use crate::config::Limits;
 use crate::proxy::{Body, BoxError};
 use crate::sys::Stream;
@@ -26,34 +32,82 @@ use crate::telemetry::ACCESS;
 /// The most headers of one request. Browsers send about 20.
 const MAX_HEADERS: usize = 128;
 
+/// A connection that somebody has opened.
+pub(super) struct Arrival {
+    pub(super) stream: Stream,
+    pub(super) client: Option<SocketAddr>,
+    pub(super) kind: Kind,
+    /// Kept until the connection ends.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
 /// Serves one connection until it ends or the daemon drains.
-pub(super) async fn serve(app: Arc<App>, stream: Stream, peer: Peer, limits: Limits, permit: OwnedSemaphorePermit) {
+pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
+    let Arrival { stream, client, kind, permit } = arrival;
     let stopping = app.stopping.clone();
+    let peer = Peer { client, local: stream.local_address(), secure: kind == Kind::Https };
+    let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer);
+    let ended = match (kind, &app.secrets.certificate) {
+        (Kind::Http, _) => http1(Lingering::new(stream), &limits, stopping, respond(Arc::clone(&app))).await,
+        (Kind::Redirect, _) => {
+            let redirected = Arc::clone(&app);
+            let answer = move |request: Request<Incoming>| {
+                let response = redirect::answer(&redirected, &request);
+                std::future::ready(response.map(|body| Recorded { body, record: None }))
+            };
+            http1(Lingering::new(stream), &limits, stopping, answer).await
+        }
+        (Kind::Https, Some(certificate)) => {
+            let accepted = tokio::select! {
+                accepted = certificate.accept(stream) => accepted,
+                () = stopping.cancelled() => None,
+            };
+            match accepted {
+                Some((stream, Protocol::Http2)) => http2::serve(stream, &limits, stopping, respond(Arc::clone(&app))).await,
+                Some((stream, Protocol::Http1)) => http1(stream, &limits, stopping, respond(Arc::clone(&app))).await,
+                None => Ok(()),
+            }
+        }
+        // No listener of this kind is opened without a certificate.
+        (Kind::Https, None) => Ok(()),
+    };
+    // What breaks here is the client's connection; each request that it carried has its own record.
+    if let Err(e) = ended {
+        tracing::debug!(?client, "connection ended: {e}");
+    }
+    drop(permit);
+}
+
+async fn http1<I, F>(
+    stream: I,
+    limits: &Limits,
+    stopping: CancellationToken,
+    respond: impl Fn(Request<Incoming>) -> F + Send + 'static,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Response<Recorded>> + Send + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
-        let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(respond(app, request, peer).await) }
+        let response = respond(request);
+        async move { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(MAX_HEADERS)
         .max_buf_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopping.cancelled() => {
             // The answer under way is finished; an idle connection ends at once.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    // What breaks here is the client's connection; each request that it carried has its own record.
-    if let Err(e) = ended {
-        tracing::debug!(client = ?peer.client, "connection ended: {e}");
     }
-    drop(permit);
 }
 
 async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Response<Recorded> {
@@ -61,7 +115,10 @@ async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Respo
     let live = app.live();
     let method = request.method().clone();
     let handled = handlers::handle(app, live.clone(), request, peer).await;
-    let (parts, body) = handled.response.into_parts();
+    let (mut parts, body) = handled.response.into_parts();
+    if peer.secure {
+        redirect::insist(&mut parts.headers, &live.config);
+    }
     let record = live.config.log.access.then(|| Record {
         began,
         method,

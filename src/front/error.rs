@@ -8,6 +8,17 @@ pub enum ServeError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// The login cannot be set up.
+    #[error(transparent)]
+    Auth(#[from] crate::auth::AuthError),
+    /// The certificate cannot be used.
+    #[error("cannot use {path} for TLS: {why}")]
+    Certificate {
+        /// The file that is at fault.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// There is no engine to serve.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),

@@ -4,7 +4,8 @@ use http::header::{self, HeaderMap};
 use http::{Method, Request};
 
 use super::answer::{ApiError, ErrorCode};
-use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin};
+use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin};
+use crate::config::Config;
 use crate::model::HostName;
 
 /// Refuses what two parties could read differently, the stuff that request smuggling is made of. hyper has refused conflicting
@@ -39,8 +40,8 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
 }
 
 /// Refuses other people's host names and other people's pages.
-pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, domains: &[String]) -> Result<(), ApiError> {
-    if !(HostPolicy { domains }).admits(host) {
+pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, config: &Config) -> Result<(), ApiError> {
+    if !(HostPolicy { domains: &config.server.domains }).admits(host) {
         return Err(ApiError::new(ErrorCode::OriginRefused, format!("'{}' is not a host name of this service", host.name())));
     }
     let headers = request.headers();
@@ -48,7 +49,8 @@ pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &s
     let sensitive = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) || headers.contains_key(header::UPGRADE);
     let site = FetchSite::parse(text("sec-fetch-site"));
     let mode = FetchMode::parse(text("sec-fetch-mode"), text("sec-fetch-dest"));
-    match check_origin(host, scheme, text("origin"), site, mode, sensitive) {
+    let from = Provenance { scheme, origin: text("origin"), referrer: text("referer"), site, mode, sensitive };
+    match check_origin(host, &from, &config.page.embedders) {
         OriginVerdict::Admitted => Ok(()),
         OriginVerdict::Refused => Err(ApiError::new(ErrorCode::OriginRefused, "a page of another origin sent this request")),
     }

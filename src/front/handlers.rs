@@ -6,6 +6,8 @@ mod engine;
 mod events;
 mod files;
 mod health;
+mod login;
+mod logout;
 mod mint_key;
 mod open;
 mod start;
@@ -14,14 +16,18 @@ mod workbench;
 
 use std::sync::Arc;
 
+use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{self, ApiError, ErrorCode};
-use super::app::{App, Context, Live, Peer, forwarded};
+use super::app::{App, Context, Live, Peer, client_address, forwarded};
 use super::connection::Handled;
-use super::gate;
+use super::cookies::{Jar, Kind};
 use super::route::{Route, Target, route};
+use super::transfer::{self, PortHost};
+use super::{access, gate};
+use crate::auth::Audience;
 use crate::config::Page;
 use crate::model::InstanceId;
 use crate::proxy::{Body, Guarded};
@@ -50,8 +56,14 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     };
     // Monitors ask for health by whatever address they know.
     let open = matches!(route, Route::Of(_, Target::Health));
-    if !open && let Err(error) = gate::check_origins(&request, &host, forwarded.proto, &live.config.server.domains) {
+    if !open && let Err(error) = gate::check_origins(&request, &host, forwarded.proto, &live.config) {
         return refused(error, name, client);
+    }
+    if let Some(port_host) = PortHost::parse(&host) {
+        let admitted = transfer::admit(&app, &live, &request, &host, &port_host, forwarded.proto);
+        // What is behind the port is not served yet.
+        let response = admitted.err().map_or_else(|| ApiError::not_found().answer(html, &live.config.page), |answer| *answer);
+        return Handled { response, route: "port-host", instance: Some(port_host.instance), client };
     }
     let (instance, target) = match route {
         Route::Of(instance, target) => (instance, target),
@@ -64,7 +76,15 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         }
         Route::NotFound => return refused(ApiError::not_found(), name, client),
     };
-    let context = Context { app, live, instance: instance.clone(), peer, forwarded };
+    let path = request.uri().path();
+    let below = path.strip_prefix("/i/").and_then(|rest| rest.strip_prefix(instance.as_str())).filter(|rest| rest.starts_with('/'));
+    let rest = below.unwrap_or(path).to_owned();
+    let session = access::session(&app, &instance, request.headers(), forwarded.proto == "https", Audience::Instance);
+    if session.is_none() && app.secrets.auth.is_some() && !access::is_open(&target) {
+        return Handled { response: access::refuse(&request, &rest, &live), route: name, instance: Some(instance), client };
+    }
+    let address = client_address(&forwarded, peer);
+    let context = Context { app, live, instance: instance.clone(), peer, forwarded, address, rest, session };
     Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
 }
 
@@ -79,15 +99,15 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
             _ => response.map(Body::from),
         };
     }
-    let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
-    let allowed = match target {
-        Target::MintKey | Target::Start => request.method() == Method::POST,
-        _ => read_only,
+    let allow = match target {
+        Target::MintKey | Target::Start | Target::LogoutApi => "POST",
+        Target::LoginApi => "GET, HEAD, POST",
+        _ => "GET, HEAD",
     };
-    if !allowed {
-        let allow = if matches!(target, Target::MintKey | Target::Start) { "POST" } else { "GET, HEAD" };
+    if !allow.split(", ").any(|method| request.method() == method) {
         return answer::method_not_allowed(allow, html, page);
     }
+    let renewal = renewal(&context, &target, &request);
     let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
@@ -101,12 +121,17 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Manifest => Ok(files::manifest(page, &context.instance)),
         Target::UpdateCheck => Ok(files::update_check(&context.app.engine)),
         Target::Robots => Ok(answer::plain("text/plain; charset=utf-8", &b"User-agent: *\nDisallow: /\n"[..])),
-        // Without a login there is no session to end: back to the editor.
-        Target::Logout => answer::redirect("./"),
+        Target::LoginApi if request.method() == Method::POST => login::take(&context, request).await,
+        Target::Login | Target::LoginApi => login::show(&context, &request),
+        Target::Logout | Target::LogoutApi => logout::answer(&context, &request).await,
+        Target::SessionTransfer => session_transfer(&context, &request),
         Target::Engine => engine::answer(context, request).await,
         Target::Asset(_) => Err(ApiError::not_found()),
     };
     let mut response = answered.unwrap_or_else(|error| error.answer(html, page));
+    if response.status() == StatusCode::OK {
+        response.headers_mut().extend(renewal);
+    }
     if head {
         // The headers are those of GET; hyper sends the length of what it is given, so the length is said here.
         if let Some(length) = http_body::Body::size_hint(response.body()).exact() {
@@ -115,6 +140,25 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         *response.body_mut() = Body::Empty;
     }
     response
+}
+
+/// Sends a session on to the host name of a port.
+fn session_transfer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let session = context.session.as_ref().ok_or_else(ApiError::not_found)?;
+    transfer::grant(&context.app, session, &context.forwarded, request.uri().query().unwrap_or_default())
+}
+
+/// The header that gives a session of somebody who opens the editor a longer life, when it is time for that.
+fn renewal(context: &Context, target: &Target, request: &Request<Incoming>) -> Option<(HeaderName, HeaderValue)> {
+    if *target != Target::Workbench || request.method() != Method::GET {
+        return None;
+    }
+    let token = context.app.secrets.auth.as_ref()?.renew(context.session.as_ref()?)?;
+    let embedded = access::is_embedded(&context.live, request.headers());
+    let jar = Jar { instance: &context.instance, secure: context.secure(), embedded };
+    let mut headers = HeaderMap::new();
+    jar.set(&mut headers, Kind::Session, &token, &jar.scope(Kind::Session, request.headers()));
+    headers.remove(SET_COOKIE).map(|value| (SET_COOKIE, value))
 }
 
 fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Page) -> Response<Body> {

@@ -13,16 +13,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::sys::Stream;
-
 /// How long a client may take to notice.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The most that is read and thrown away.
 const MOST: usize = 256 << 10;
 
-pub(super) struct Lingering {
-    stream: Stream,
+pub(super) struct Lingering<S> {
+    stream: S,
     closing: Option<Closing>,
 }
 
@@ -31,19 +29,19 @@ struct Closing {
     taken: usize,
 }
 
-impl Lingering {
-    pub(super) fn new(stream: Stream) -> Self {
+impl<S> Lingering<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, closing: None }
     }
 }
 
-impl AsyncRead for Lingering {
+impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Lingering {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -1,22 +1,29 @@
 //! Everything that faces the client: listeners, routes, the gate, one handler per answer.
 //!
 //! A request passes these stages: [`listener`] accepts, [`connection`] reads, [`route`] says what is asked of which instance,
-//! [`gate`] says whether it may, a handler answers, and [`answer`] is where every failure becomes a status.
+//! [`gate`] says whether it may, [`access`] whether its sender has signed in, a handler answers, and [`answer`] is where every failure becomes a status.
 
+mod access;
 mod answer;
 mod app;
 mod connection;
+mod cookies;
 mod error;
 mod gate;
 mod handlers;
+mod http2;
 mod linger;
 mod listener;
 mod pages;
 mod query;
+mod redirect;
 mod route;
+mod secrets;
 mod serve;
+mod tls;
+mod transfer;
 mod upstreams;
 
 pub use error::ServeError;
-pub use listener::bind;
+pub use listener::{Bound, Kind, bind};
 pub use serve::{Service, serve};

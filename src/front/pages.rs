@@ -6,10 +6,17 @@ use http::header::{self, HeaderValue};
 
 use super::answer::{plain, set};
 use crate::config::Page;
+use crate::model::InstanceId;
 use crate::proxy::Body;
 
-/// Until an operator allows other origins, only our own pages may frame the editor.
-pub(super) const FRAME_ANCESTORS: &str = "frame-ancestors 'self'";
+pub(super) mod words;
+
+use words::Words;
+
+/// Whose pages may frame ours: our own, and those that the operator allows.
+pub(super) fn frame_ancestors(page: &Page) -> String {
+    page.embedders.iter().fold("frame-ancestors 'self'".to_owned(), |policy, origin| format!("{policy} {origin}"))
+}
 
 #[derive(Template)]
 #[template(path = "loader.html", config = "src/front/pages/askama.toml")]
@@ -44,6 +51,33 @@ struct Error<'a> {
     retry: Retry,
 }
 
+#[derive(Template)]
+#[template(path = "login.html", config = "src/front/pages/askama.toml")]
+struct Login<'a> {
+    look: Look<'a>,
+    nonce: &'a str,
+    words: &'static Words,
+    title: &'a str,
+    instance: &'a str,
+    named: bool,
+    root: &'a str,
+    to: &'a str,
+    locale: &'a str,
+    problem: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "logout.html", config = "src/front/pages/askama.toml")]
+struct Logout<'a> {
+    look: Look<'a>,
+    nonce: &'a str,
+    words: &'static Words,
+    title: &'a str,
+    instance: &'a str,
+    named: bool,
+    root: &'a str,
+}
+
 /// The operator's branding.
 struct Look<'a> {
     name: &'a str,
@@ -64,7 +98,7 @@ impl<'a> Look<'a> {
 /// Shown while a fresh instance starts; follows the start and goes to the editor when it answers.
 pub(super) fn loader(page: &Page) -> Response<Body> {
     let nonce = nonce();
-    html(&Loader { look: Look::of(page), nonce: &nonce }, &nonce)
+    html(page, &Loader { look: Look::of(page), nonce: &nonce }, &nonce, "")
 }
 
 /// Put into the workbench's page when the loader is on: the same picture, kept until the editor is up. `{nonce}` is left for
@@ -76,7 +110,7 @@ pub(super) fn overlay(page: &Page) -> String {
 /// The frame that other pages embed; `query` goes to the editor inside.
 pub(super) fn embed(page: &Page, query: &str) -> Response<Body> {
     let nonce = nonce();
-    html(&Embed { look: Look::of(page), nonce: &nonce, query }, &nonce)
+    html(page, &Embed { look: Look::of(page), nonce: &nonce, query }, &nonce, "")
 }
 
 /// What a page of an error offers.
@@ -93,10 +127,64 @@ pub(super) enum Retry {
 /// What went wrong, and what to do. The caller sets the status.
 pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: Retry) -> Response<Body> {
     let nonce = nonce();
-    html(&Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce)
+    html(page, &Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce, "")
 }
 
-fn html(page: &impl Template, nonce: &str) -> Response<Body> {
+/// What the login's pages are about.
+pub(super) struct Door<'a> {
+    pub(super) page: &'a Page,
+    pub(super) words: &'static Words,
+    pub(super) instance: &'a InstanceId,
+    /// The way to the instance's root from where the page is shown.
+    pub(super) root: &'a str,
+}
+
+impl Door<'_> {
+    /// Whether the instance has a name that means something to people.
+    fn named(&self) -> bool {
+        *self.instance != InstanceId::default_instance()
+    }
+
+    fn title(&self) -> String {
+        if self.named() { format!("{} – {}", self.page.name, self.instance) } else { self.page.name.clone() }
+    }
+}
+
+/// The login. `to` is the page to come back to, `locale` what was asked for, `target` another origin that the way back leads to.
+pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, problem: &str, target: &str) -> Response<Body> {
+    let nonce = nonce();
+    let page = Login {
+        look: Look::of(door.page),
+        nonce: &nonce,
+        words: door.words,
+        title: &door.title(),
+        instance: door.instance.as_str(),
+        named: door.named(),
+        root: door.root,
+        to,
+        locale,
+        problem,
+    };
+    html(door.page, &page, &nonce, target)
+}
+
+/// The question whether to sign out, for who comes from elsewhere.
+pub(super) fn logout(door: &Door<'_>) -> Response<Body> {
+    let nonce = nonce();
+    let page = Logout {
+        look: Look::of(door.page),
+        nonce: &nonce,
+        words: door.words,
+        title: &door.title(),
+        instance: door.instance.as_str(),
+        named: door.named(),
+        root: door.root,
+    };
+    html(door.page, &page, &nonce, "")
+}
+
+/// `target`: where forms may lead besides our own origin.
+fn html(look: &Page, page: &impl Template, nonce: &str, target: &str) -> Response<Body> {
     let body = page.render().unwrap_or_else(|e| {
         tracing::error!("a page cannot be rendered: {e}");
         String::new()
@@ -104,7 +192,8 @@ fn html(page: &impl Template, nonce: &str) -> Response<Body> {
     let mut response = plain("text/html; charset=utf-8", body);
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; \
-         frame-src 'self'; base-uri 'none'; form-action 'self'; {FRAME_ANCESTORS}"
+         frame-src 'self'; base-uri 'none'; form-action 'self' {target}; {}",
+        frame_ancestors(look)
     );
     set(response.headers_mut(), header::CONTENT_SECURITY_POLICY, &policy);
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));

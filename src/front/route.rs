@@ -31,7 +31,14 @@ pub(super) enum Target {
     /// A file of our own, below `/_static/`.
     OwnFile(String),
     Manifest,
+    /// The login's page.
+    Login,
+    /// Where passwords are sent to; shows the page, too.
+    LoginApi,
     Logout,
+    LogoutApi,
+    /// The way of a session to the host name of a port.
+    SessionTransfer,
     UpdateCheck,
     Robots,
     /// Anything that only the running engine can answer.
@@ -52,7 +59,9 @@ impl Target {
             Self::Asset(_) => "asset",
             Self::OwnFile(_) => "own-file",
             Self::Manifest => "manifest",
-            Self::Logout => "logout",
+            Self::Login | Self::LoginApi => "login",
+            Self::Logout | Self::LogoutApi => "logout",
+            Self::SessionTransfer => "session-transfer",
             Self::UpdateCheck => "update-check",
             Self::Robots => "robots",
             Self::Engine => "engine",
@@ -97,7 +106,11 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/api/v1/code/start" => Some(Target::Start),
         "/api/v1/code/events" => Some(Target::Events),
         "/manifest.json" => Some(Target::Manifest),
-        "/logout" | "/login" => Some(Target::Logout),
+        "/login" => Some(Target::Login),
+        "/api/v1/code/login" => Some(Target::LoginApi),
+        "/logout" => Some(Target::Logout),
+        "/api/v1/code/logout" => Some(Target::LogoutApi),
+        "/api/v1/code/session-transfer" => Some(Target::SessionTransfer),
         "/update/check" => Some(Target::UpdateCheck),
         "/robots.txt" => Some(Target::Robots),
         "/favicon.ico" => Some(Target::OwnFile("src/browser/media/favicon.ico".to_owned())),

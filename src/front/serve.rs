@@ -10,15 +10,18 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
-use super::app::{App, Peer};
-use super::connection;
+use super::app::App;
+use super::connection::{self, Arrival};
 use super::error::ServeError;
+use super::listener::{Bound, Kind};
+use super::secrets::Secrets;
 use crate::assets::Assets;
+use crate::auth::MadePassword;
 use crate::config::{Config, ConfigError, Launcher};
 use crate::engine::{self, Engine, ServerOptions};
 use crate::instances::{IdleClocks, Instances, Settings, StateStore};
 use crate::launch::{self, ProcessLauncher, ProcessOptions, SystemdLauncher};
-use crate::sys::{self, DirLock, Listener};
+use crate::sys::{self, DirLock};
 
 /// How long answers that are under way may take once the drain has run out.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -32,6 +35,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// The daemon's parts, ready to serve.
 pub struct Service {
     app: Arc<App>,
+    made: Option<MadePassword>,
     _owner: DirLock,
 }
 
@@ -50,6 +54,7 @@ impl Service {
             io::ErrorKind::WouldBlock => ServeError::Owned(data_dir.clone()),
             _ => unusable(source),
         })?;
+        let (secrets, made) = Secrets::open(&config)?;
         let store = StateStore::open(data_dir.join("state"))?;
         let launcher = launcher(&config, &engine).await?;
         let instances = Instances::new(launcher, settings(&config));
@@ -60,7 +65,12 @@ impl Service {
             Ok(running) => tracing::info!("{running} instances taken over"),
             Err(e) => tracing::error!("cannot take over what runs: {e}"),
         }
-        Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, config)), _owner: owner })
+        Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, secrets, config)), made, _owner: owner })
+    }
+
+    /// The password that was made for this first start, if it was one.
+    pub fn made_password(&self) -> Option<&MadePassword> {
+        self.made.as_ref()
     }
 
     /// The engine that is served.
@@ -93,7 +103,8 @@ fn settings(config: &Config) -> Settings {
 
 fn server_options(config: &Config) -> ServerOptions {
     ServerOptions {
-        auth: false,
+        // With it, the workbench has a Sign out.
+        auth: config.login.required,
         app_name: config.page.name.clone(),
         reconnection_grace: config.instances.keep_terminals,
         ..ServerOptions::default()
@@ -106,13 +117,16 @@ fn server_options(config: &Config) -> ServerOptions {
 /// When a listener breaks for good.
 pub async fn serve(
     service: Service,
-    listeners: Vec<Listener>,
+    listeners: Vec<Bound>,
     mut reloads: mpsc::Receiver<()>,
     read: impl Fn() -> Result<Config, ConfigError>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let app = Arc::clone(&service.app);
     let limits = app.live().config.limits.clone();
+    if let Some(address) = listeners.iter().filter(|bound| bound.kind == Kind::Https).find_map(|bound| bound.listener.tcp_address()) {
+        app.set_https_port(address.port());
+    }
     let slots = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
@@ -137,10 +151,8 @@ pub async fn serve(
             accepted = accept(&listeners, &slots) => accepted,
         };
         match accepted {
-            Ok((stream, client, local, permit)) => {
-                let peer = Peer { client, local };
-                let serving = connection::serve(Arc::clone(&app), stream, peer, limits.clone(), permit);
-                connections.spawn(serving);
+            Ok(arrival) => {
+                connections.spawn(connection::serve(Arc::clone(&app), arrival, limits.clone()));
             }
             Err(e) if passes(&e) => {
                 tracing::warn!("cannot accept a connection: {e}");
@@ -199,18 +211,12 @@ fn census(app: &App) -> String {
 }
 
 /// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
-async fn accept(
-    listeners: &[Listener],
-    slots: &Arc<Semaphore>,
-) -> io::Result<(sys::Stream, Option<std::net::SocketAddr>, Option<std::net::SocketAddr>, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listeners: &[Bound], slots: &Arc<Semaphore>) -> io::Result<Arrival> {
     let permit = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let accepting = listeners.iter().map(|listener| Box::pin(listener.accept()));
-    let ((stream, client), ..) = match futures_util::future::select_all(accepting).await {
-        (Ok(accepted), ..) => (accepted,),
-        (Err(e), ..) => return Err(e),
-    };
-    let local = stream.local_address();
-    Ok((stream, client, local, permit))
+    let accepting = listeners.iter().map(|bound| Box::pin(async { bound.listener.accept().await.map(|accepted| (accepted, bound.kind)) }));
+    let (accepted, ..) = futures_util::future::select_all(accepting).await;
+    let ((stream, client), kind) = accepted?;
+    Ok(Arrival { stream, client, kind, permit })
 }
 
 /// Whether accept(2) may work again by itself.
@@ -241,7 +247,7 @@ async fn drain(app: &App, connections: &TaskTracker) {
 
 async fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
     notify(&[NotifyState::Reloading]);
-    match read() {
+    match read().map_err(ServeError::from).and_then(|config| app.secrets.reload(&config).map(|()| config)) {
         Ok(config) => {
             let old = app.live();
             for name in needs_restart(&old.config, &config) {
@@ -269,6 +275,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("[server] listen", old.server.listen != new.server.listen);
     compare("[server] launcher", old.server.launcher != new.server.launcher);
     compare("[server] data_dir", old.server.data_dir != new.server.data_dir);
+    compare("[server] auth", old.login.required != new.login.required);
+    compare("[tls]", old.tls.is_some() != new.tls.is_some());
     compare("[engine] path", old.engine != new.engine);
     compare("[instances] max_starting", old.instances.max_starting != new.instances.max_starting);
     compare("[instances] keep_terminals", old.instances.keep_terminals != new.instances.keep_terminals);

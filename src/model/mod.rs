@@ -4,6 +4,8 @@
 mod host;
 mod instance_id;
 mod locale;
+mod origin;
+mod password;
 mod path;
 mod port;
 mod state;
@@ -11,6 +13,8 @@ mod state;
 pub use host::{HostName, InstanceHost, InvalidHost};
 pub use instance_id::{InstanceId, InvalidInstanceId};
 pub use locale::{InvalidLocale, Locale};
+pub use origin::{InvalidOrigin, WebOrigin};
+pub use password::{InvalidPassword, MAX_PASSWORD, Password};
 pub use path::{AbsolutePath, InvalidPath};
 pub use port::{InvalidPort, Port};
 pub use state::{EndCause, FailureCause, InstanceState, Stage};

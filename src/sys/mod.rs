@@ -12,6 +12,7 @@ mod quota;
 mod resources;
 mod spawn;
 mod stream;
+mod terminal;
 mod users;
 
 pub use files::{create_private_dir, write_atomic};
@@ -27,6 +28,7 @@ pub use quota::{quota_used, set_user_quota};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
+pub use terminal::read_hidden;
 
 pub use users::{user_exists, user_id};
 

@@ -62,6 +62,18 @@ impl Stream {
             Self::Unix(_) => None,
         }
     }
+
+    /// Waits for the first byte and leaves it to be read; none when nothing comes any more, or from a unix socket.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub async fn peek(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        match self {
+            Self::Tcp(stream) => stream.peek(&mut byte).await.map(|n| (n > 0).then_some(byte[0])),
+            Self::Unix(_) => Ok(None),
+        }
+    }
 }
 
 impl Listener {

@@ -49,8 +49,11 @@ export function engine() {
 }
 
 export class Daemon {
-  /** Starts a daemon that keeps everything below `directory`, and waits until it says where it listens. */
-  static async start(directory, { config = '', args = [], engine } = {}) {
+  /**
+   * Starts a daemon that keeps everything below `directory`, and waits until it says where it listens. Without a `password` it
+   * asks for none; `listen` is one address or several, the first of which is its `url`.
+   */
+  static async start(directory, { config = '', args = [], engine, password, listen = '127.0.0.1:0' } = {}) {
     const daemon = new Daemon();
     daemon.data = path.join(directory, 'data');
     daemon.home = path.join(directory, 'home');
@@ -61,7 +64,14 @@ export class Daemon {
     // The engine's place depends on the home of whoever runs the tests; what editors find at home must not.
     const cache = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
     const env = { ...process.env, XDG_CACHE_HOME: cache, HOME: daemon.home };
-    const words = ['serve', '--listen', '127.0.0.1:0', '--data-dir', daemon.data, '--auth', 'none', '--config', file, ...args];
+    const words = ['serve', '--data-dir', daemon.data, '--config', file, ...args];
+    for (const address of [listen].flat()) words.push('--listen', address);
+    if (password === undefined) {
+      words.push('--auth', 'none');
+    } else {
+      fs.writeFileSync(path.join(directory, 'password'), password, { mode: 0o600 });
+      words.push('--password-file', path.join(directory, 'password'));
+    }
     if (engine) words.push('--engine', engine);
     daemon.child = spawn(program, words, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     daemon.exited = new Promise((resolve) => daemon.child.once('close', (code, signal) => resolve(signal ?? code)));
@@ -76,7 +86,7 @@ export class Daemon {
     void daemon.exited.then((how) => (ended = how));
     const line = await until('the daemon says where it listens', () => {
       if (ended !== undefined || daemon.child.exitCode !== null) return 'ended';
-      return /^http:.*$/m.exec(heard)?.[0];
+      return /^https?:.*$/m.exec(heard)?.[0];
     });
     if (line === 'ended') throw new Error(`the daemon ended at once:\n${daemon.output}`);
     daemon.url = line;

@@ -29,16 +29,18 @@ const output = path.join(path.dirname(fileURLToPath(import.meta.url)), 'output')
 /** Defaults of every scene: no question whether a folder is trusted, and a file is saved when somebody saves it. */
 const SETTINGS = { 'security.workspace.trust.enabled': false, 'files.autoSave': 'off' };
 
+const LAUNCH = {
+  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync'],
+};
+
 let browser;
 after(async () => (await browser)?.close());
 
 /** The file's browser, started when the first scene needs it. */
 function sharedBrowser() {
-  browser ??= chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync'],
-  });
+  browser ??= chromium.launch(LAUNCH);
   return browser;
 }
 
@@ -63,12 +65,24 @@ export function scene(options, play) {
         daemons.push(daemon);
         return daemon;
       },
-      /** A new browser profile with one blank page; `page.watch` has what went wrong in it. */
-      async profile(contextOptions = {}) {
-        const context = await (await sharedBrowser()).newContext({ viewport: { width: 1280, height: 800 }, ...contextOptions });
+      /**
+       * A new browser profile with one blank page; `page.watch` has what went wrong in it. It is like a private window, unless it
+       * is `lasting`: private windows, and Debian's Chromium without the preference below, give pages in other sites' pages no
+       * storage at all.
+       */
+      async profile({ lasting = false, ...contextOptions } = {}) {
+        const options = { viewport: { width: 1280, height: 800 }, ...contextOptions };
+        const kept = path.join(directory, `profile-${contexts.length}`, 'Default');
+        if (lasting) {
+          fs.mkdirSync(kept, { recursive: true });
+          fs.writeFileSync(path.join(kept, 'Preferences'), JSON.stringify({ profile: { cookie_controls_mode: 0, block_third_party_cookies: false } }));
+        }
+        const context = lasting
+          ? await chromium.launchPersistentContext(path.dirname(kept), { ...LAUNCH, ...options })
+          : await (await sharedBrowser()).newContext(options);
         contexts.push(context);
         await context.addInitScript(markReady);
-        const page = await context.newPage();
+        const page = context.pages()[0] ?? (await context.newPage());
         page.setDefaultTimeout(30_000);
         page.watch = watch(page);
         watches.push(page.watch);

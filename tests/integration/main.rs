@@ -8,9 +8,15 @@ mod support;
 
 mod api;
 mod assets;
+mod fail2ban;
 mod framing;
 mod lifecycle;
+mod login;
+mod logout;
 mod origins;
+mod passwords;
 mod service;
+mod testssl;
+mod tls;
 mod tunnels;
 mod upstream;

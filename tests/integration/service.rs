@@ -155,7 +155,10 @@ fn what_cannot_be_served_is_said_in_one_line() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for (args, code, said) in [
-        (&["--listen", "127.0.0.1:0"][..], 78, "--auth none"),
+        (&["--listen", "127.0.0.1:0", "--password", ""][..], 78, "at least one byte"),
+        (&["--listen", "127.0.0.1:0", "--password-file", "/no/such"][..], 78, "/no/such"),
+        (&["--listen", "127.0.0.1:0", "--password-file", "/x", "--hashed-password-file", "/y"][..], 78, "say one of"),
+        (&["--listen", "https://127.0.0.1:0"][..], 78, "needs [tls]"),
         (&["--auth", "none", "--listen", "0.0.0.0:0"][..], 78, "open to everybody"),
         (&["--auth", "none", "--listen", "nowhere"][..], 78, "neither ADDR:PORT nor unix:PATH"),
         (&["--auth", "none", "--listen", "127.0.0.1:0", "--config", "/no/such.toml"][..], 78, "/no/such.toml"),

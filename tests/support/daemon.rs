@@ -1,6 +1,6 @@
 //! A daemon in a directory of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +14,7 @@ pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
     dir: tempfile::TempDir,
     log: Arc<Mutex<String>>,
+    said: Arc<Mutex<String>>,
 }
 
 impl Daemon {
@@ -29,11 +30,30 @@ impl Daemon {
 
     /// The same in a directory that an earlier daemon has used.
     pub(crate) fn start_in(dir: tempfile::TempDir, engine: &Path, config: &str, adjust: impl FnOnce(&mut Command)) -> Self {
+        Self::launch(dir, engine, config, |command| {
+            command.args(["--listen", "127.0.0.1:0", "--auth", "none"]);
+            adjust(command);
+        })
+    }
+
+    /// One that asks for a password.
+    pub(crate) fn with_login(engine: &Path, config: &str) -> Self {
+        Self::with_login_in(tempfile::tempdir().expect("a directory"), engine, config)
+    }
+
+    /// The same in a directory that an earlier daemon has used.
+    pub(crate) fn with_login_in(dir: tempfile::TempDir, engine: &Path, config: &str) -> Self {
+        Self::launch(dir, engine, config, |command| {
+            command.args(["--listen", "127.0.0.1:0"]);
+        })
+    }
+
+    /// One that is told everything else by `adjust`. The first address that it says is the one that is asked.
+    pub(crate) fn launch(dir: tempfile::TempDir, engine: &Path, config: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let file = dir.path().join("config.toml");
         std::fs::write(&file, config).expect("a configuration");
         let mut command = Command::new(env!("CARGO_BIN_EXE_hoody-code"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--auth", "none"]);
-        command.arg("--data-dir").arg(dir.path().join("data")).arg("--config").arg(&file).arg("--engine").arg(engine);
+        command.arg("serve").arg("--data-dir").arg(dir.path().join("data")).arg("--config").arg(&file).arg("--engine").arg(engine);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         adjust(&mut command);
         let mut child = command.spawn().expect("the daemon starts");
@@ -50,14 +70,22 @@ impl Daemon {
         let mut out = BufReader::new(child.stdout.take().expect("stdout"));
         let mut line = String::new();
         out.read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').parse().ok());
+        let address = line.trim().split_once("://").and_then(|(_, rest)| rest.trim_end_matches('/').parse().ok());
         let Some(address) = address else {
             let _ = child.wait();
             panic!("no URL but {line:?}; log: {}", log.lock().expect("log"));
         };
         // Keep the pipe open: the daemon may print more.
-        std::thread::spawn(move || out.read_to_string(&mut String::new()));
-        Self { child, address, dir, log }
+        let said = Arc::new(Mutex::new(line.clone()));
+        let sink = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).is_ok_and(|n| n > 0) {
+                sink.lock().expect("said").push_str(&line);
+                line.clear();
+            }
+        });
+        Self { child, address, dir, log, said }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -110,6 +138,11 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("log").clone()
+    }
+
+    /// What it has printed: its addresses, and the password that it made.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().expect("said").clone()
     }
 
     pub(crate) fn wait_log(&self, text: &str) {

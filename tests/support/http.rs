@@ -1,6 +1,6 @@
 //! A client that sends exactly what it is told, so that a test can say what no library would.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::DEADLINE;
@@ -39,6 +39,12 @@ impl Response {
 
 /// One request on a connection of its own.
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    let mut stream = exchange(address, &request_bytes(address, method, path, headers, body));
+    read_response(&mut stream, method == "HEAD").expect("an answer")
+}
+
+/// The same as bytes.
+pub(crate) fn request_bytes(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         head.push_str(&format!("Host: {address}\r\n"));
@@ -52,8 +58,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &[
     head.push_str("Connection: close\r\n\r\n");
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(body);
-    let mut stream = exchange(address, &bytes);
-    read_response(&mut stream, method == "HEAD").expect("an answer")
+    bytes
 }
 
 /// Connects and sends `bytes` as they are.
@@ -65,7 +70,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> BufReader<TcpStream
 }
 
 /// Reads one answer; none when the connection was closed instead.
-pub(crate) fn read_response(stream: &mut BufReader<TcpStream>, head: bool) -> Option<Response> {
+pub(crate) fn read_response(stream: &mut impl BufRead, head: bool) -> Option<Response> {
     let mut line = String::new();
     if stream.read_line(&mut line).ok()? == 0 {
         return None;
@@ -99,7 +104,7 @@ pub(crate) fn read_response(stream: &mut BufReader<TcpStream>, head: bool) -> Op
     Some(response)
 }
 
-fn read_chunk(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+fn read_chunk(stream: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut line = String::new();
     stream.read_line(&mut line).ok()?;
     let size = usize::from_str_radix(line.trim().split(';').next()?, 16).ok()?;

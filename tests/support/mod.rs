@@ -5,6 +5,8 @@
 mod daemon;
 mod fake;
 mod http;
+mod login;
+mod tls;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 pub(crate) use daemon::Daemon;
 pub(crate) use fake::{FakeEngine, real_engine};
 pub(crate) use http::{Response, exchange, read_response, request};
+pub(crate) use login::{BROWSER, cookie_of, post_password, sign_in, with_password};
+pub(crate) use tls::{Certificate, Http2, Tls};
 pub(crate) use websocket::WebSocket;
 
 /// Long enough for a busy machine; what works needs none of it.

@@ -25,8 +25,7 @@ fn no_login_stays_on_loopback() {
         assert!(error.to_string().contains("open to everybody"), "{error}");
     }
     load(&Overrides { listen: vec!["unix:/run/x.sock".into(), "[::1]:0".into(), "localhost:9".into()], ..none() }).unwrap();
-    let error = load(&Overrides { auth: None, ..none() }).unwrap_err();
-    assert!(error.to_string().contains("--auth none"), "{error}");
+    load(&Overrides { auth: None, listen: vec!["0.0.0.0:80".into()], ..none() }).unwrap();
 }
 
 #[test]

@@ -8,8 +8,10 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use super::super::access::session_over;
 use super::super::answer::ApiError;
 use super::super::app::Context;
+use super::super::cookies;
 use super::guarded;
 use crate::instances::Lease;
 use crate::proxy::{Body, IdleTimeout, Reply, forward, tunnel, wants_upgrade};
@@ -22,6 +24,7 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
     strip_instance(&mut parts, &context)?;
+    cookies::strip(&mut parts.headers);
     if parts.method == Method::HEAD {
         // The engine knows only GET; the answer's body is dropped on the way out.
         parts.method = Method::GET;
@@ -58,19 +61,27 @@ fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result
     Ok(())
 }
 
-/// Carries bytes until either side is done or the daemon's drain runs out. The lease goes with it.
+/// Carries bytes until either side is done, the daemon's drain runs out or the session that opened it ends. The lease goes with
+/// it.
 fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
     let app = Arc::clone(&context.app);
     let client = context.forwarded.client.clone();
     let access = context.live.config.log.access;
+    let session = context.session.clone();
     context.app.tunnels.spawn(async move {
         let began = std::time::Instant::now();
         let upgraded = tokio::select! {
             upgraded = async { tokio::try_join!(client_side, engine_side) } => upgraded,
             () = app.cut.cancelled() => return,
         };
+        let cut = async {
+            tokio::select! {
+                () = app.cut.cancelled() => {}
+                () = session_over(&app, session.as_ref()) => {}
+            }
+        };
         let traffic = match upgraded {
-            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), app.cut.cancelled()).await,
+            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), cut).await,
             Err(e) => {
                 tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");
                 return;

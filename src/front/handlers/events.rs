@@ -1,5 +1,6 @@
 //! `GET /api/v1/code/events`: an instance's state as server-sent events. Starts nothing and counts as no use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use serde::Serialize;
 
+use super::super::access::session_over;
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
 use crate::instances::Status;
@@ -36,15 +38,16 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
         return Ok(answer::plain("text/event-stream", Body::Empty));
     }
     let follow = context.app.instances.follow(&context.instance);
-    let stopping = context.app.stopping.clone();
+    let (app, session) = (Arc::clone(&context.app), context.session.clone());
     let events = stream::unfold((follow, true), move |(mut follow, first)| {
-        let stopping = stopping.clone();
+        let (app, session) = (Arc::clone(&app), session.clone());
         async move {
             let line = if first {
                 event(&follow.borrow_and_update())
             } else {
                 tokio::select! {
-                    () = stopping.cancelled() => return None,
+                    () = app.stopping.cancelled() => return None,
+                    () = session_over(&app, session.as_ref()) => return None,
                     changed = tokio::time::timeout(HEARTBEAT, follow.changed()) => match changed {
                         Ok(Ok(())) => event(&follow.borrow_and_update()),
                         Ok(Err(_)) => return None,

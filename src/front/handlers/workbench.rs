@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
+use super::super::cookies;
 use super::super::gate::is_navigation;
 use super::super::pages;
 use super::super::query::Parameters;
@@ -79,6 +80,7 @@ async fn fetch(
     request: Request<Incoming>,
 ) -> Result<Response<Incoming>, ApiError> {
     let (mut parts, _) = request.into_parts();
+    cookies::strip(&mut parts.headers);
     let query = parameters.to_query();
     parts.uri = format!("/?{query}").parse::<Uri>().map_err(ApiError::internal)?;
     // The page is rewritten, so it has to come as it is and whole.
@@ -154,7 +156,9 @@ async fn shape(context: &Context, response: Response<Incoming>) -> Result<Respon
     headers.remove(header::ETAG);
     // The nonce is good for one answer.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::FRAME_ANCESTORS));
+    if let Ok(policy) = HeaderValue::from_str(&pages::frame_ancestors(page)) {
+        headers.append(header::CONTENT_SECURITY_POLICY, policy);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(Response::from_parts(parts, Body::Full(body)))

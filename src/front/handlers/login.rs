@@ -1,0 +1,213 @@
+//! `GET /login` and `/api/v1/code/login`: the login's page. `POST /api/v1/code/login`: a password, and what becomes of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::{self, HeaderMap};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+use super::super::access::{challenge, is_embedded, safe_page, to_root};
+use super::super::answer::{self, ApiError, ErrorCode};
+use super::super::app::Context;
+use super::super::cookies::{Jar, Kind, Scope};
+use super::super::pages::{self, Door, words};
+use super::super::transfer;
+use super::open::blocking;
+use crate::auth::{Attempt, Client, Outcome, Token};
+use crate::model::{InvalidPassword, Password};
+use crate::proxy::Body;
+
+/// The most bytes of a login request: a password of the greatest length, percent-encoded, beside a long address to come back to.
+const MOST_BODY: usize = 32 << 10;
+
+/// Pages that send passwords, as they stand in `Referer`.
+pub(super) const PAGES: [&str; 2] = ["api/v1/code/login", "login"];
+
+/// What a login request says.
+#[derive(Default, Deserialize)]
+struct Form {
+    #[serde(default)]
+    password: Option<String>,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    locale: String,
+}
+
+/// Why the page is shown again.
+enum Problem {
+    None,
+    Wrong,
+    Throttled(Duration),
+    TooLong,
+}
+
+/// Shows the page, or, to who has signed in already, what he came for.
+pub(super) fn show(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let form = parse_form(request.uri().query().unwrap_or_default());
+    if context.session.is_some() || context.app.secrets.auth.is_none() {
+        return answer::see_other(&format!("{}{}", to_root(&context.rest), safe_page(&form.to)));
+    }
+    Ok(page(context, request.headers(), &form, &Problem::None))
+}
+
+/// Takes a password.
+pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let html = answer::wants_html(&parts.headers);
+    let form = read(context, &parts.headers, body).await?;
+    let Some(auth) = &context.app.secrets.auth else { return arrive(context, &form, html, None) };
+    let password = match form.password.as_deref().map(Password::new) {
+        Some(Ok(password)) => password,
+        Some(Err(e @ InvalidPassword::TooLong)) if !html => return Err(ApiError::new(ErrorCode::BadRequest, e.to_string())),
+        Some(Err(InvalidPassword::TooLong)) => return Ok(page(context, &parts.headers, &form, &Problem::TooLong)),
+        // Nobody can have such a password.
+        Some(Err(InvalidPassword::Empty | InvalidPassword::Nul)) => {
+            return Ok(refuse(context, &parts.headers, &form, html, &Problem::Wrong));
+        }
+        None => return Err(ApiError::new(ErrorCode::BadRequest, "there is no password in this")),
+    };
+    let jar = Jar { instance: &context.instance, secure: context.secure(), embedded: is_embedded(&context.live, &parts.headers) };
+    let devices = jar.values(Kind::Device, &parts.headers);
+    let attempt = Attempt { instance: &context.instance, password, client: Client::of(context.address), device: devices.first().copied() };
+    match auth.login(attempt).await.map_err(ApiError::internal)? {
+        Outcome::Admitted { session, device } => {
+            replace_session(context).await;
+            let mut response = arrive(context, &form, html, Some(&session))?;
+            let scope = Scope::of_root(&context.root(parts.uri.path()), &parts.headers, &PAGES);
+            jar.set(response.headers_mut(), Kind::Session, &session, &scope);
+            jar.set(response.headers_mut(), Kind::Device, &device, &scope);
+            Ok(response)
+        }
+        Outcome::Wrong => {
+            let client = context.address.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
+            // `packaging/fail2ban` reads this line: the message is all that its journal reader sees.
+            tracing::warn!(
+                instance = context.instance.as_str(),
+                client = client.as_str(),
+                "failed login to instance {} from {client}",
+                context.instance
+            );
+            warn_of_proxy(context, &parts.headers);
+            Ok(refuse(context, &parts.headers, &form, html, &Problem::Wrong))
+        }
+        Outcome::Throttled(wait) => Ok(refuse(context, &parts.headers, &form, html, &Problem::Throttled(wait))),
+    }
+}
+
+/// Behind a proxy that is not believed all clients are one, and any of them can slow the others.
+fn warn_of_proxy(context: &Context, headers: &HeaderMap) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let peer = context.peer.client.map(|address| address.ip().to_canonical());
+    if let Some(peer) = peer.filter(|peer| context.address == Some(*peer) && headers.contains_key("x-forwarded-for"))
+        && !context.live.config.server.trusted_proxies.contains(&peer)
+        && !WARNED.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!("{peer} forwards for others, and is not among [server] trusted_proxies: all of them count as one client");
+    }
+}
+
+/// The session that the browser had before ends with the new one: what somebody else may have put there is worth nothing.
+async fn replace_session(context: &Context) {
+    let Some(old) = context.session.clone() else { return };
+    let app = Arc::clone(&context.app);
+    let ended = blocking(move || app.secrets.auth.as_ref().map_or(Ok(()), |auth| auth.end(&old))).await;
+    if let Ok(Err(e)) = ended {
+        tracing::error!("{e}");
+    }
+}
+
+/// Let in: a browser goes where it wanted to, a program is told for how long.
+fn arrive(context: &Context, form: &Form, html: bool, session: Option<&Token>) -> Result<Response<Body>, ApiError> {
+    if html {
+        return answer::see_other(&format!("{}{}", to_root(&context.rest), safe_page(&form.to)));
+    }
+    let seconds = session.map(|session| session.lasts.as_secs());
+    Ok(answer::json(&serde_json::json!({"instance": context.instance, "expires_in": seconds})))
+}
+
+fn refuse(context: &Context, headers: &HeaderMap, form: &Form, html: bool, problem: &Problem) -> Response<Body> {
+    if html {
+        return page(context, headers, form, problem);
+    }
+    let error = match problem {
+        Problem::Throttled(wait) => ApiError::too_many_attempts(*wait),
+        _ => ApiError::new(ErrorCode::WrongPassword, "this is not the password"),
+    };
+    let mut response = error.answer(false, &context.live.config.page);
+    challenge(&mut response);
+    response
+}
+
+fn page(context: &Context, headers: &HeaderMap, form: &Form, problem: &Problem) -> Response<Body> {
+    let to = safe_page(&form.to);
+    // What was asked for in the page to come back to is what was asked for.
+    let asked = parse_form(to.split_once('?').map_or("", |(_, query)| query)).locale;
+    let locale = Some(form.locale.as_str()).filter(|text| !text.is_empty()).unwrap_or(&asked);
+    let words = words::choose(Some(locale), headers);
+    let (status, text, wait) = match problem {
+        Problem::None => (StatusCode::OK, String::new(), None),
+        Problem::Wrong => (StatusCode::UNAUTHORIZED, words.wrong.to_owned(), None),
+        Problem::TooLong => (StatusCode::BAD_REQUEST, words.too_long.to_owned(), None),
+        Problem::Throttled(wait) => {
+            let seconds = answer::whole_seconds(*wait);
+            (StatusCode::TOO_MANY_REQUESTS, words.wait.replace("{}", &seconds.to_string()), Some(seconds))
+        }
+    };
+    let root = to_root(&context.rest);
+    let door = Door { page: &context.live.config.page, words, instance: &context.instance, root: &root };
+    let target = transfer::origin_behind(to, &context.forwarded).unwrap_or_default();
+    let mut response = pages::login(&door, to, words.lang, &text, &target);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::VARY, http::HeaderValue::from_static("Accept-Language"));
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    challenge(&mut response);
+    response
+}
+
+async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<Form, ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = match kind.as_str() {
+        "application/json" => true,
+        "application/x-www-form-urlencoded" => false,
+        _ => return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "a password comes as a form or as JSON")),
+    };
+    let body = Limited::new(body, MOST_BODY);
+    let read = tokio::time::timeout(context.live.config.limits.header_timeout, body.collect()).await;
+    let read = read.map_err(|_| ApiError::new(ErrorCode::BadRequest, "the request's body took too long"))?;
+    let bytes = read.map_err(|e| {
+        let too_large = e.is::<http_body_util::LengthLimitError>();
+        let code = if too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
+        ApiError::new(code, "the request's body cannot be read")
+    })?;
+    let bytes = bytes.to_bytes();
+    if is_json {
+        return serde_json::from_slice(&bytes).map_err(|_| ApiError::new(ErrorCode::BadRequest, "this is not JSON with a password in it"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::new(ErrorCode::BadRequest, "this is not a form"))?;
+    Ok(parse_form(text))
+}
+
+/// A form, or a query. The last of several values counts; what is not UTF-8 is no password that a browser sends.
+fn parse_form(text: &str) -> Form {
+    let mut form = Form::default();
+    for (name, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
+        let spaced = value.replace('+', " ");
+        let Ok(value) = percent_decode_str(&spaced).decode_utf8() else { continue };
+        match name {
+            "password" => form.password = Some(value.into_owned()),
+            "to" => form.to = value.into_owned(),
+            "locale" => form.locale = value.into_owned(),
+            _ => {}
+        }
+    }
+    form
+}

@@ -1,0 +1,194 @@
+//! The way of a session to another host name of its instance, `PORT--LABEL.domain`, where browsers do not send the cookie of
+//! `LABEL.domain`:
+//!
+//! 1. the port's host has no session: [`ask`] sends the browser to `LABEL.domain/api/v1/code/session-transfer?port=…&to=…`;
+//! 2. there a session is needed, if need be by way of the login; [`grant`] sends the browser back to [`REDEEM`] on the port's host
+//!    with a ticket: one use, half a minute, good on that host only;
+//! 3. there [`redeem`] turns it into a cookie of that host, which is good for nothing else and ends with the session.
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Request, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::access::{self, safe_page};
+use super::answer::{self, ApiError, ErrorCode};
+use super::app::{App, Live};
+use super::cookies::{Jar, Kind, Scope};
+use crate::auth::{Audience, Session};
+use crate::model::{HostName, InstanceHost, InstanceId};
+use crate::proxy::{Body, Forwarded};
+
+/// The path on a port's host that takes tickets. No app has anything there (RFC 8615).
+const REDEEM: &str = "/.well-known/hoody-code/session";
+
+/// The path on the instance's own host that gives them, behind its root.
+const GRANT: &str = "/api/v1/code/session-transfer";
+
+/// What stays readable in an address inside another one.
+const INNER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A host name of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PortHost {
+    pub(super) port: u16,
+    pub(super) instance: InstanceId,
+    /// The instance's own host, with the port that the browser connects to.
+    own: String,
+}
+
+impl PortHost {
+    /// Reads `PORT--LABEL.domain`, where `LABEL.domain` is an instance's own host.
+    pub(super) fn parse(host: &HostName) -> Option<Self> {
+        let (port, own) = host.name().split_once("--")?;
+        let plain = !port.is_empty() && !port.starts_with('0') && port.bytes().all(|b| b.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| plain)?;
+        let own = host.port().map_or_else(|| own.to_owned(), |outer| format!("{own}:{outer}"));
+        let own_host = own.parse::<HostName>().ok()?;
+        match own_host.instance() {
+            // `3000--4000--…` is nobody's.
+            InstanceHost::Instance(instance) if Self::parse(&own_host).is_none() => Some(Self { port, instance, own }),
+            InstanceHost::Instance(_) | InstanceHost::Other => None,
+        }
+    }
+}
+
+/// Whether `request` may go on to the port that its `host` names: the session of its instance on this host, none where no login is
+/// asked for; or the answer to it, which gets a browser a session or says 401.
+pub(super) fn admit<B>(
+    app: &App,
+    live: &Live,
+    request: &Request<B>,
+    host: &HostName,
+    port_host: &PortHost,
+    proto: &'static str,
+) -> Result<Option<Session>, Box<Response<Body>>> {
+    if app.secrets.auth.is_none() {
+        return Ok(None);
+    }
+    let (html, page) = (answer::wants_html(request.headers()), &live.config.page);
+    let (path, query, secure) = (request.uri().path(), request.uri().query(), proto == "https");
+    if path == REDEEM {
+        let redeemed = redeem(app, host, secure, query.unwrap_or_default());
+        return Err(Box::new(redeemed.unwrap_or_else(|error| error.answer(html, page))));
+    }
+    let session = access::session(app, &port_host.instance, request.headers(), secure, Audience::Host(host.name()));
+    if session.is_some() {
+        return Ok(session);
+    }
+    if access::is_visit(request) {
+        let asked = request.uri().path_and_query().map_or(path, |asked| asked.as_str());
+        return Err(Box::new(ask(port_host, proto, asked).unwrap_or_else(|error| error.answer(html, page))));
+    }
+    Err(Box::new(access::unauthorized(html, page)))
+}
+
+/// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.
+fn ask(host: &PortHost, proto: &str, page: &str) -> Result<Response<Body>, ApiError> {
+    let to = utf8_percent_encode(page.trim_start_matches('/'), INNER);
+    answer::see_other(&format!("{proto}://{}{GRANT}?port={}&to={to}", host.own, host.port))
+}
+
+/// Answers [`GRANT`] for who has `session`: back to the port's host, with a ticket.
+pub(super) fn grant(app: &App, session: &Session, forwarded: &Forwarded, query: &str) -> Result<Response<Body>, ApiError> {
+    let auth = app.secrets.auth.as_ref().ok_or_else(ApiError::not_found)?;
+    let host = behind(query, forwarded).ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "this leads to no port of this instance"))?;
+    let ticket = auth.issue_ticket(session, host.name()).map_err(ApiError::internal)?;
+    let to = utf8_percent_encode(safe_page(&value(query, "to").unwrap_or_default()), INNER).to_string();
+    let mut response = answer::see_other(&format!("{}://{host}{REDEEM}?ticket={ticket}&to={to}", forwarded.proto))?;
+    quiet(response.headers_mut());
+    Ok(response)
+}
+
+/// Answers [`REDEEM`] on the port's host `host`.
+fn redeem(app: &App, host: &HostName, secure: bool, query: &str) -> Result<Response<Body>, ApiError> {
+    let auth = app.secrets.auth.as_ref().ok_or_else(ApiError::not_found)?;
+    let ticket = value(query, "ticket").unwrap_or_default();
+    let to = format!("/{}", safe_page(&value(query, "to").unwrap_or_default()));
+    // A ticket that is used up, by going back in the browser for example: the page asks for another one if it has to.
+    let mut response = answer::see_other(&to)?;
+    if let Some((session, token)) = auth.redeem_ticket(&ticket, host.name()) {
+        let jar = Jar { instance: session.instance(), secure, embedded: false };
+        jar.set(response.headers_mut(), Kind::Session, &token, &Scope::Origin);
+    }
+    quiet(response.headers_mut());
+    Ok(response)
+}
+
+/// The origin that the login's page may lead to in the end, when the page `to` is [`GRANT`]: browsers hold a form's answer to the
+/// page's own policy even over redirects.
+pub(super) fn origin_behind(to: &str, forwarded: &Forwarded) -> Option<String> {
+    let query = to.strip_prefix(GRANT.trim_start_matches('/'))?.strip_prefix('?')?;
+    behind(query, forwarded).map(|host| format!("{}://{host}", forwarded.proto))
+}
+
+/// The port's host that `query` names. Made of the host that was asked, so that it cannot be anybody else's.
+fn behind(query: &str, forwarded: &Forwarded) -> Option<HostName> {
+    let own = forwarded.host.to_str().ok()?.parse::<HostName>().ok()?;
+    let host = format!("{}--{own}", value(query, "port")?).parse::<HostName>().ok()?;
+    PortHost::parse(&host).is_some().then_some(host)
+}
+
+fn value(query: &str, name: &str) -> Option<String> {
+    let (_, value) = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == name)?;
+    percent_decode_str(value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// The ticket in the address is nobody else's business.
+fn quiet(headers: &mut HeaderMap) {
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn forwarded(host: &'static str) -> Forwarded {
+        Forwarded { client: None, proto: "https", host: HeaderValue::from_static(host) }
+    }
+
+    #[test]
+    fn hosts_of_ports() {
+        let host = |text: &str| PortHost::parse(&text.parse().unwrap());
+        let known = host("3000--acme-web-code-1.srv7.example.com:8443").unwrap();
+        assert_eq!(
+            (known.port, known.instance.as_str(), known.own.as_str()),
+            (3000, "acme-web-code-1", "acme-web-code-1.srv7.example.com:8443")
+        );
+        for other in [
+            "acme-web-code-1.example.com",
+            "03000--a-b-code-1.x",
+            "99999--a-b-code-1.x",
+            "x--a-b-code-1.x",
+            "3000--other.x",
+            "--a-b-code-1.x",
+            "0--a-b-code-1.x",
+        ] {
+            assert_eq!(host(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_way_there_leads_nowhere_else() {
+        let own = forwarded("acme-web-code-1.example.com");
+        let to = |query: &str| behind(query, &own).map(|host| host.to_string());
+        assert_eq!(to("port=3000&to=x"), Some("3000--acme-web-code-1.example.com".into()));
+        for query in
+            ["", "port=", "port=x", "port=3000.evil.example/", "port=evil.example/%23", "port=3000%40evil", "port=3000--4000", "port=70000"]
+        {
+            assert_eq!(to(query), None, "{query}");
+        }
+        assert_eq!(behind("port=3000", &forwarded("127.0.0.1:8080")), None, "no host names, no hosts of ports");
+        let origin = origin_behind("api/v1/code/session-transfer?port=3000&to=", &own);
+        assert_eq!(origin.as_deref(), Some("https://3000--acme-web-code-1.example.com"));
+        assert_eq!(origin_behind("?port=3000", &own), None);
+    }
+
+    #[test]
+    fn the_question() {
+        let host = PortHost::parse(&"3000--a-b-code-1.example.com:8443".parse().unwrap()).unwrap();
+        let response = ask(&host, "https", "/x?y=1").unwrap();
+        let location = "https://a-b-code-1.example.com:8443/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
+        assert_eq!((response.status().as_u16(), response.headers()["location"].to_str().unwrap()), (303, location));
+    }
+}
