@@ -2,4 +2,4 @@
 
 mod origin;
 
-pub use origin::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin};
+pub use origin::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin, is_sibling};

@@ -46,6 +46,7 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         server: server(file.server, overrides)?,
         engine: overrides.engine.clone().or(file.engine.path),
         instances: instances(&file.instances)?,
+        ports: super::ports::check(file.ports)?,
         page: page(file.page, overrides.page_loader)?,
         limits: limits(&file.limits)?,
         log: log(file.log)?,

@@ -20,29 +20,38 @@ pub(super) enum ErrorCode {
     InvalidWorkspace,
     InvalidLocale,
     InvalidInstance,
+    InvalidPort,
     OriginRefused,
+    PortRefused,
     FolderNotFound,
     WorkspaceNotFound,
     NotFound,
     MethodNotAllowed,
     Internal,
     InstanceFailed,
+    PortUnreachable,
     TooManyInstances,
     Starting,
     StartTimeout,
 }
 
+/// Names the code of an error of ours beside its body, where a page has to tell it from an app's own answer.
+pub(super) const ERROR_HEADER: HeaderName = HeaderName::from_static("hoody-code-error");
+
 impl ErrorCode {
     fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::InvalidFolder | Self::InvalidWorkspace | Self::InvalidLocale | Self::InvalidInstance => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::OriginRefused => StatusCode::FORBIDDEN,
+            Self::BadRequest
+            | Self::InvalidFolder
+            | Self::InvalidWorkspace
+            | Self::InvalidLocale
+            | Self::InvalidInstance
+            | Self::InvalidPort => StatusCode::BAD_REQUEST,
+            Self::OriginRefused | Self::PortRefused => StatusCode::FORBIDDEN,
             Self::FolderNotFound | Self::WorkspaceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::InstanceFailed => StatusCode::BAD_GATEWAY,
+            Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
             Self::TooManyInstances | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
             Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -55,13 +64,16 @@ impl ErrorCode {
             Self::InvalidWorkspace => "invalid_workspace",
             Self::InvalidLocale => "invalid_locale",
             Self::InvalidInstance => "invalid_instance",
+            Self::InvalidPort => "invalid_port",
             Self::OriginRefused => "origin_refused",
+            Self::PortRefused => "port_refused",
             Self::FolderNotFound => "folder_not_found",
             Self::WorkspaceNotFound => "workspace_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Internal => "internal",
             Self::InstanceFailed => "instance_failed",
+            Self::PortUnreachable => "port_unreachable",
             Self::TooManyInstances => "too_many_instances",
             Self::Starting => "starting",
             Self::StartTimeout => "instance_start_timeout",
@@ -78,6 +90,11 @@ impl ErrorCode {
             Self::InvalidWorkspace => ("This workspace cannot be opened", "A workspace is the absolute path of a .code-workspace file."),
             Self::InvalidLocale => ("This language is not known", "A language is a tag such as “fr” or “zh-cn”."),
             Self::InvalidInstance => ("There is no such instance", "An instance is named by 1 to 63 of a–z, 0–9 and “-”."),
+            Self::InvalidPort => ("This is no port", "A port is a number from 1 to 65535 without leading zeros: /proxy/3000/."),
+            Self::PortRefused => (
+                "This port is not open",
+                "Only servers that run in this editor, in one of its terminals for example, can be reached, on ports that the operator’s configuration ([ports]) leaves open.",
+            ),
             Self::OriginRefused => (
                 "Not from here",
                 "This address is not one that the service answers to, or another site’s page sent the request. Open the editor’s own URL; operators add host names to “domains” in the configuration.",
@@ -92,6 +109,9 @@ impl ErrorCode {
             Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
             Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),
             Self::InstanceFailed => ("The editor did not come up", "Try again. If it fails the same way, the lines below say why."),
+            Self::PortUnreachable => {
+                ("Nothing listens here yet", "Start the server in the editor’s terminal. This page opens it as soon as it is up.")
+            }
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
             Self::Starting => ("The editor is starting", "Try again in a moment."),
             Self::StartTimeout => ("The editor takes too long to start", "The server is busy, or the editor hangs. Try again."),
@@ -139,7 +159,11 @@ impl ApiError {
                 self.code,
                 ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances
             );
-            pages::error(page, heading, &self.message, advice, &self.log, retry)
+            if self.code == ErrorCode::PortUnreachable {
+                pages::wait_for_port(page, heading, &self.message, advice)
+            } else {
+                pages::error(page, heading, &self.message, advice, &self.log, retry)
+            }
         } else {
             #[derive(Serialize)]
             struct Outer<'a> {
@@ -156,6 +180,9 @@ impl ApiError {
         };
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        if self.code == ErrorCode::PortUnreachable {
+            headers.insert(ERROR_HEADER, HeaderValue::from_static(self.code.text()));
+        }
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }

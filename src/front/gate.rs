@@ -4,7 +4,7 @@ use http::header::{self, HeaderMap};
 use http::{Method, Request};
 
 use super::answer::{ApiError, ErrorCode};
-use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin};
+use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, check_origin, is_sibling};
 use crate::model::HostName;
 
 /// Refuses what two parties could read differently, the stuff that request smuggling is made of. hyper has refused conflicting
@@ -54,6 +54,26 @@ pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &s
     }
 }
 
+/// The same for an app that has an origin of its own. The other ports of the same instance may do to it what its own pages may:
+/// a page on one port that talks to a server on another is how people develop. And everybody may show it in a frame, the editor's
+/// own preview first of all; whether it wants that is for the app to say.
+pub(super) fn check_app_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, domains: &[String]) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // What sends no Origin (a frame, a script, an image) mostly says in Referer where it is.
+    let source = text("origin").or_else(|| text("referer").map(origin_of));
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+    let in_frame = is_get && text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), Some("iframe" | "frame"));
+    let admitted = (HostPolicy { domains }).admits(host) && (in_frame || source.is_some_and(|source| is_sibling(host, scheme, source)));
+    if admitted { Ok(()) } else { check_origins(request, host, scheme, domains) }
+}
+
+/// `scheme://host:port` of a URL.
+fn origin_of(url: &str) -> &str {
+    let Some(at) = url.find("://").map(|at| at + "://".len()) else { return url };
+    url[at..].find('/').map_or(url, |end| &url[..at + end])
+}
+
 /// Whether a person is about to look at the answer.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-mode") {
@@ -87,6 +107,27 @@ mod tests {
         assert_eq!(host_of("/", &[("host", "a"), ("host", "b")]), None);
         assert_eq!(host_of("http://b/", &[("host", "a")]), None);
         assert_eq!(host_of("/", &[("host", "a b")]), None);
+    }
+
+    #[test]
+    fn apps_on_their_own_origin() {
+        let check = |method: &str, headers: &[(&str, &str)]| {
+            let host = "3000--a-b-code-1.example.com".parse().unwrap();
+            let mut request = request("/", headers);
+            *request.method_mut() = method.parse().unwrap();
+            check_app_origins(&request, &host, "https", &["example.com".into()]).is_ok()
+        };
+        let foreign = ("sec-fetch-site", "same-site");
+        assert!(check("POST", &[("origin", "https://3000--a-b-code-1.example.com"), ("upgrade", "websocket")]));
+        assert!(check("POST", &[("origin", "https://5173--a-b-code-1.example.com"), foreign]), "another port of the instance");
+        assert!(check("GET", &[("referer", "https://a-b-code-1.example.com/?folder=/x"), foreign]), "its editor");
+        assert!(check("GET", &[foreign, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        assert!(!check("POST", &[foreign, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        for origin in ["https://evil.example", "https://3000--x-b-code-1.example.com", "https://x-b-code-1.example.com", "null"] {
+            assert!(!check("POST", &[("origin", origin), foreign]), "{origin}");
+            assert!(!check("GET", &[("origin", origin), ("upgrade", "websocket")]), "{origin}");
+            assert!(!check("GET", &[("referer", &format!("{origin}/x")), foreign, ("sec-fetch-mode", "no-cors")]), "{origin}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod mint_key;
 mod open;
+mod port;
 mod status;
 mod workbench;
 
@@ -20,7 +21,7 @@ use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Context, Live, Peer, forwarded};
 use super::connection::Handled;
 use super::gate;
-use super::route::{Route, Target, route};
+use super::route::{PortForm, Route, Target, route};
 use crate::config::Page;
 use crate::model::InstanceId;
 use crate::proxy::{Body, Guarded};
@@ -45,11 +46,16 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let name = match &route {
         Route::Of(_, target) => target.name(),
         Route::AddSlash(_) => "add-slash",
-        Route::InvalidInstance | Route::NotFound => "not-found",
+        Route::InvalidInstance | Route::InvalidPort | Route::NotFound => "not-found",
     };
     // Monitors ask for health by whatever address they know.
-    let open = matches!(route, Route::Of(_, Target::Health));
-    if !open && let Err(error) = gate::check_origins(&request, &host, forwarded.proto, &live.config.server.domains) {
+    let domains = &live.config.server.domains;
+    let admitted = match &route {
+        Route::Of(_, Target::Health) => Ok(()),
+        Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, domains),
+        _ => gate::check_origins(&request, &host, forwarded.proto, domains),
+    };
+    if let Err(error) = admitted {
         return refused(error, name, client);
     }
     let (instance, target) = match route {
@@ -59,6 +65,10 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         }
         Route::InvalidInstance => {
             let error = ApiError::new(ErrorCode::InvalidInstance, "not an instance id");
+            return refused(error, name, client);
+        }
+        Route::InvalidPort => {
+            let error = ApiError::new(ErrorCode::InvalidPort, "a port is a number from 1 to 65535");
             return refused(error, name, client);
         }
         Route::NotFound => return refused(ApiError::not_found(), name, client),
@@ -77,6 +87,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
             StatusCode::METHOD_NOT_ALLOWED => answer::method_not_allowed("GET, HEAD", html, page),
             _ => response.map(Body::from),
         };
+    }
+    // Every method is the app's own business, and so is what it answers to HEAD.
+    match target {
+        Target::Port(form, port) => {
+            return port::answer(context, form, port, request).await.unwrap_or_else(|error| error.answer(html, page));
+        }
+        Target::PortSlash(port) => return port::add_slash(port, &request).unwrap_or_else(|error| error.answer(html, page)),
+        _ => {}
     }
     let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
     let allowed = match target {
@@ -102,7 +120,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         // Without a login there is no session to end: back to the editor.
         Target::Logout => answer::redirect("./"),
         Target::Engine => engine::answer(context, request).await,
-        Target::Asset(_) => Err(ApiError::not_found()),
+        Target::Asset(_) | Target::Port(..) | Target::PortSlash(_) => Err(ApiError::not_found()),
     };
     let mut response = answered.unwrap_or_else(|error| error.answer(html, page));
     if head {

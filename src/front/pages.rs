@@ -44,6 +44,16 @@ struct Error<'a> {
     retry: bool,
 }
 
+#[derive(Template)]
+#[template(path = "port.html", config = "src/front/pages/askama.toml")]
+struct Port<'a> {
+    look: Look<'a>,
+    nonce: &'a str,
+    heading: &'a str,
+    message: &'a str,
+    advice: &'a str,
+}
+
 /// The operator's branding.
 struct Look<'a> {
     name: &'a str,
@@ -83,6 +93,16 @@ pub(super) fn embed(page: &Page, query: &str) -> Response<Body> {
 pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: bool) -> Response<Body> {
     let nonce = nonce();
     html(&Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce)
+}
+
+/// Waits until something answers where nothing does yet. The caller sets the status.
+pub(super) fn wait_for_port(page: &Page, heading: &str, message: &str, advice: &str) -> Response<Body> {
+    let nonce = nonce();
+    let mut response = html(&Port { look: Look::of(page), nonce: &nonce, heading, message, advice }, &nonce);
+    // The editor's own preview frames a port's host name, which is another origin. There is nothing on this page to be clicked.
+    let policy = format!("default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'");
+    set(response.headers_mut(), header::CONTENT_SECURITY_POLICY, &policy);
+    response
 }
 
 fn html(page: &impl Template, nonce: &str) -> Response<Body> {

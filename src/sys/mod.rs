@@ -6,6 +6,7 @@ mod lock;
 mod map;
 mod procfs;
 mod resources;
+mod socket_owner;
 mod spawn;
 mod stream;
 
@@ -14,6 +15,7 @@ pub use lock::DirLock;
 pub use map::map_file;
 pub use procfs::{Pid, ProcessTable, signal};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
+pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
 
