@@ -33,7 +33,13 @@ pub(super) fn await_continue(parts: &mut Parts, body: Body) -> Body {
         }
     });
     parts.extensions.extend(std::mem::take(carrier.extensions_mut()));
-    let wait = Box::pin(async move { drop(timeout(PATIENCE, told).await) });
+    let wait = async move {
+        // A final answer drops the callback. hyper asks nobody to go on any more once that answer is being written; until then...
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let wait = Box::pin(async move { drop(timeout(PATIENCE, wait).await) });
     Body::boxed(Waiting { body, wait: Some(wait) })
 }
 

@@ -3,11 +3,13 @@
 //! Starts no instance: where none runs, nothing of it listens. What goes through counts as use.
 
 use std::io;
+use std::net::IpAddr;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use serde_json::{Map, Value};
 
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
@@ -15,7 +17,7 @@ use super::super::gate;
 use super::super::route::PortForm;
 use super::engine::spawn_tunnel;
 use super::guarded;
-use crate::model::{HostName, Port};
+use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Exposure, IdleTimeout, Mount, ProxyError, Reply, forward_app, wants_websocket};
 
 pub(super) async fn answer(
@@ -66,6 +68,33 @@ pub(super) fn add_slash(port: Port, request: &Request<Incoming>) -> Result<Respo
         *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     }
     Ok(response)
+}
+
+/// Adds to VS Code's embedder options how it is to open ports, where that is not its own default `./proxy/{{port}}/`. The page hands it on
+/// to extension hosts and terminals as `VSCODE_PROXY_URI`; here and not in the engine's environment, because only a request says
+/// which of our host names the browser knows us by. An operator's own template stays.
+pub(super) fn with_template(context: &Context, mut options: Map<String, Value>) -> Map<String, Value> {
+    let host = context.forwarded.host.to_str().ok().and_then(|host| host.parse::<HostName>().ok());
+    if context.live.config.ports.host_form
+        && let Some(template) = host.and_then(|host| host_template(&host, &context.instance))
+        && let Value::Object(product) = options.entry("productConfiguration").or_insert_with(|| Value::Object(Map::new()))
+    {
+        product.entry("proxyEndpointTemplate").or_insert(Value::String(template));
+    }
+    options
+}
+
+/// The name beside an instance's own host name, or below the host that instances share. None for addresses, which have no names.
+fn host_template(host: &HostName, id: &InstanceId) -> Option<String> {
+    let name = match host.instance() {
+        InstanceHost::Instance(_) => host.name().to_owned(),
+        InstanceHost::Other if host.name().parse::<IpAddr>().is_err() => format!("{id}.{}", host.name()),
+        _ => return None,
+    };
+    // A label has 63 bytes at most (RFC 1035, section 2.3.4), and a port up to five digits.
+    let fits = "65535--".len() + id.as_str().len() <= 63;
+    let port = host.port().map(|port| format!(":{port}")).unwrap_or_default();
+    fits.then(|| format!("//{{{{port}}}}--{name}{port}/"))
 }
 
 /// Where a request goes, and where the browser sees the app.
@@ -120,5 +149,22 @@ fn failure(port: Port, error: &ProxyError) -> ApiError {
                 _ => unreachable("no proper answer came from"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates() {
+        let template = |host: &str, id: &str| host_template(&host.parse().unwrap(), &id.parse().unwrap());
+        let own = template("a-b-code-1.example.com", "a-b-code-1");
+        assert_eq!(own.as_deref(), Some("//{{port}}--a-b-code-1.example.com/"));
+        assert_eq!(template("localhost:8080", "default").as_deref(), Some("//{{port}}--default.localhost:8080/"));
+        assert_eq!(template("127.0.0.1:8080", "default"), None);
+        assert_eq!(template("[::1]:8080", "default"), None);
+        assert_eq!(template("localhost", &"x".repeat(57)), None);
     }
 }

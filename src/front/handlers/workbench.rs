@@ -11,6 +11,7 @@ use super::super::gate::is_navigation;
 use super::super::pages;
 use super::super::query::Parameters;
 use super::open::{self, Opening};
+use super::port;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward};
@@ -105,7 +106,7 @@ async fn shape(context: &Context, response: Response<Incoming>) -> Result<Respon
     let page = &context.live.config.page;
     let changes = PageChanges {
         settings: page.settings.clone(),
-        options: page.options.clone(),
+        options: port::with_template(context, page.options.clone()),
         styles: context.live.custom.styles(),
         scripts: context.live.custom.scripts(),
         head: &if page.loader { pages::overlay(page) } else { String::new() },
