@@ -109,7 +109,7 @@ test('JupyterLab runs a cell', scene(async (stage) => {
   fs.writeFileSync(path.join(stage.project, 'ships.ipynb'), JSON.stringify(notebook));
   const shop = await workshop(stage, stage.project);
   const [below, own] = [await freePort(), await freePort()];
-  const lab = `${bin}/jupyter-lab --no-browser --allow-root --IdentityProvider.token=tok --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate`;
+  const lab = `${bin}/jupyter-lab --no-browser --allow-root --IdentityProvider.token=tok`;
   await shop.type(`${lab} --port ${below} --ServerApp.base_url=/absproxy/${below}/ </dev/null >below.log 2>&1 & ${lab} --port ${own} --ServerApp.allow_remote_access=True </dev/null >own.log 2>&1 &`);
   for (const url of [shop.pathForm('absproxy', below), shop.hostForm(own)]) {
     const page = await stage.profile();
@@ -120,9 +120,13 @@ test('JupyterLab runs a cell', scene(async (stage) => {
     const cell = page.locator('.jp-Notebook .jp-CodeCell').first();
     await cell.waitFor({ timeout: 60_000 });
     await page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor({ timeout: 60_000 });
-    await cell.locator('.cm-content').click();
-    await page.keyboard.press('Control+Enter');
-    await cell.locator('.jp-OutputArea-output', { hasText: '42 ships' }).waitFor();
+    // A notebook that has just come up may not have bound the key yet.
+    await until('the cell has run', async () => {
+      await cell.locator('.cm-content').click();
+      await page.keyboard.press('Control+Enter');
+      await cell.locator('.jp-OutputArea-output', { hasText: '42 ships' }).waitFor({ timeout: 3_000 });
+      return true;
+    });
     await picture(page, `jupyter-${new URL(url).hostname}`);
   }
 }));
