@@ -74,6 +74,17 @@ fn origin_of(url: &str) -> &str {
     url[at..].find('/').map_or(url, |end| &url[..at + end])
 }
 
+/// The editor is opened, in a tab or a frame; it is not fetched. Whoever fetches it wants to read in it what is not theirs.
+pub(super) fn check_opened(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mode = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
+    let dest = headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document" || dest == "iframe" || dest == "frame");
+    if mode && dest {
+        Ok(())
+    } else {
+        Err(ApiError::new(ErrorCode::OriginRefused, "the editor is a page to be opened, not a file to be fetched"))
+    }
+}
+
 /// Whether a person is about to look at the answer.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-mode") {

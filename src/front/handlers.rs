@@ -7,7 +7,7 @@ mod events;
 mod files;
 mod health;
 mod mint_key;
-mod open;
+pub(super) mod open;
 mod port;
 mod status;
 mod workbench;
@@ -105,11 +105,15 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         let allow = if target == Target::MintKey { "POST" } else { "GET, HEAD" };
         return answer::method_not_allowed(allow, html, page);
     }
+    let opened = matches!(target, Target::Workbench | Target::Embed);
+    if opened && let Err(error) = gate::check_opened(request.headers()) {
+        return error.answer(html, page);
+    }
     let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
         Target::Embed => embed::answer(&context, &request).await,
-        Target::MintKey => mint_key::answer(&context).await,
+        Target::MintKey => mint_key::answer(&context, request.headers()).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),

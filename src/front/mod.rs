@@ -11,6 +11,7 @@ mod gate;
 mod handlers;
 mod linger;
 mod listener;
+mod page_pass;
 mod pages;
 mod query;
 mod route;

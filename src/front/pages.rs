@@ -6,7 +6,8 @@ use http::header::{self, HeaderValue};
 
 use super::answer::{plain, set};
 use crate::config::Page;
-use crate::proxy::Body;
+use crate::model::HostName;
+use crate::proxy::{Body, Forwarded};
 
 /// Until an operator allows other origins, only our own pages may frame the editor.
 pub(super) const FRAME_ANCESTORS: &str = "frame-ancestors 'self'";
@@ -30,6 +31,7 @@ struct Embed<'a> {
     look: Look<'a>,
     nonce: &'a str,
     query: &'a str,
+    pass: &'a str,
 }
 
 #[derive(Template)]
@@ -83,10 +85,19 @@ pub(super) fn overlay(page: &Page) -> String {
     Overlay { look: Look::of(page) }.render().unwrap_or_default()
 }
 
-/// The frame that other pages embed; `query` goes to the editor inside.
-pub(super) fn embed(page: &Page, query: &str) -> Response<Body> {
+/// The frame that other pages embed; `query` goes to the editor inside, and so does the page pass.
+pub(super) fn embed(page: &Page, query: &str, pass: &str) -> Response<Body> {
     let nonce = nonce();
-    html(&Embed { look: Look::of(page), nonce: &nonce, query }, &nonce)
+    html(&Embed { look: Look::of(page), nonce: &nonce, query, pass }, &nonce)
+}
+
+/// Keeps an editor's window out of the hands of whoever opened it, and of whatever it opens: an app on `/proxy/PORT/` is of the
+/// same origin and could reach into it. Where browsers would only complain about the header, it is left out.
+pub(super) fn own_window(headers: &mut header::HeaderMap, client: &Forwarded) {
+    let host = client.host.to_str().ok().and_then(|host| host.parse::<HostName>().ok());
+    if client.proto == "https" || host.is_some_and(|host| host.is_loopback()) {
+        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    }
 }
 
 /// What went wrong, and what to do. The caller sets the status.

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
 use super::super::gate::is_navigation;
+use super::super::page_pass;
 use super::super::pages;
 use super::super::query::Parameters;
 use super::open::{self, Opening};
@@ -36,7 +37,8 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
         }
         Begun::Starting => context.app.instances.acquire(&context.instance, config.instances.request_wait).await?,
     };
-    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?).await };
+    let pass = page_pass::script(&context, request.headers()).await?;
+    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?, &pass).await };
     // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
     tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
 }
@@ -93,7 +95,7 @@ fn set_locale_cookie(headers: &mut http::HeaderMap, locale: &str) {
 }
 
 /// The page as we want it.
-async fn shape(context: &Context, response: Response<Incoming>) -> Result<Response<Body>, ApiError> {
+async fn shape(context: &Context, response: Response<Incoming>, pass: &str) -> Result<Response<Body>, ApiError> {
     let (mut parts, body) = response.into_parts();
     let is_html = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let body = Limited::new(body, MAX_PAGE).collect().await.map_err(ApiError::internal)?.to_bytes();
@@ -109,7 +111,7 @@ async fn shape(context: &Context, response: Response<Incoming>) -> Result<Respon
         options: port::with_template(context, page.options.clone()),
         styles: context.live.custom.styles(),
         scripts: context.live.custom.scripts(),
-        head: &if page.loader { pages::overlay(page) } else { String::new() },
+        head: &if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() },
     };
     let body = match rewrite(&body, &nonce, &changes) {
         Ok(rewritten) => rewritten.into(),
@@ -127,5 +129,6 @@ async fn shape(context: &Context, response: Response<Incoming>) -> Result<Respon
     headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::FRAME_ANCESTORS));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    pages::own_window(headers, &context.forwarded);
     Ok(Response::from_parts(parts, Body::Full(body)))
 }
