@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +14,15 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const sources = fileURLToPath(new URL('apps/', import.meta.url));
 const cache = path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'hoody-code/test-apps');
+
+/** A port that nobody has at this moment: these servers have to be told one. */
+export async function freePort() {
+  const server = net.createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
 
 /** Puts what `name`'s lock file says into the cache, unless it is there, and gives its directory. */
 async function installed(name, lock, install) {

@@ -2,22 +2,12 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { npmProject, python } from './apps.mjs';
+import { freePort, npmProject, python } from './apps.mjs';
 import { picture, scene, until } from './support.mjs';
 import { openTerminal, typeCommand } from './workbench.mjs';
-
-/** A port that nobody has at this moment: these servers have to be told one. */
-async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Opens the editor on `project` with a terminal; gives what is needed to start servers there and to look at them. */
 async function workshop({ daemon, visit, profile }, project) {
