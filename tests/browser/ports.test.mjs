@@ -19,7 +19,7 @@ const named = (daemon) => daemon.url.replace('127.0.0.1', 'localhost');
 function addProbe(daemon, file) {
   const dir = path.join(daemon.instance().extensions, 'test.probe-1.0.0');
   fs.mkdirSync(dir, { recursive: true });
-  fs.writeFileSync(path.join(dir, 'package.json'), JSON.stringify({ name: 'probe', publisher: 'test', version: '1.0.0', engines: { vscode: '*' }, activationEvents: ['onStartupFinished'], main: './main.js' }));
+  fs.writeFileSync(path.join(dir, 'package.json'), JSON.stringify({ name: 'probe', publisher: 'test', version: '1.0.0', engines: { vscode: '^1.80.0' }, activationEvents: ['onStartupFinished'], main: './main.js' }));
   fs.writeFileSync(path.join(dir, 'main.js'), `const vscode = require('vscode');
     exports.activate = async () => {
       const uri = await vscode.env.asExternalUri(vscode.Uri.parse('http://localhost:3000/x?y'));
