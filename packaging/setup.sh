@@ -9,7 +9,8 @@ cargo_deny=0.20.2
 
 # g++, make, python3 and libkrb5-dev compile VS Code's native modules, gcc the daemon's C dependencies.
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
-test_packages=(chromium curl fonts-dejavu-core git procps)
+# python3-venv holds the dev servers that come from PyPI.
+test_packages=(chromium curl fonts-dejavu-core git procps python3-venv)
 bench_packages=(nginx-light wrk)
 
 say() { printf 'setup: %s\n' "$*"; }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::procfs::Pid;
@@ -26,11 +26,21 @@ const LISTEN: &str = "0A";
 pub fn listening_on(port: u16) -> io::Result<Vec<ListeningSocket>> {
     let mut found = Vec::new();
     for (file, required) in [("/proc/self/net/tcp", true), ("/proc/self/net/tcp6", false)] {
-        match fs::read_to_string(file) {
-            Ok(text) => found.extend(text.lines().skip(1).filter_map(|line| parse(line, port))),
+        let file = match fs::File::open(file) {
+            Ok(file) => file,
             // A kernel without IPv6 has no such file.
-            Err(e) if !required && e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) if !required && e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(e),
+        };
+        // Sockets that listen come first (Documentation/networking/proc_net_tcp.rst). What follows are connections, on a busy host
+        // thousands of them, and each one read costs.
+        for line in io::BufReader::with_capacity(4096, file).lines().skip(1) {
+            let line = line?;
+            match listener(&line) {
+                Some((socket, listens_on)) if listens_on == port => found.push(socket),
+                Some(_) => {}
+                None => break,
+            }
         }
     }
     Ok(found)
@@ -64,15 +74,16 @@ fn collect(fd_dir: &str, inodes: &HashSet<u64>, held: &mut HashSet<u64>) {
     }
 }
 
-/// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …` (proc_pid_net(5)).
-fn parse(line: &str, port: u16) -> Option<ListeningSocket> {
+/// The socket and its port; none for a connection. `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …` (proc_pid_net(5)).
+fn listener(line: &str) -> Option<(ListeningSocket, u16)> {
     let mut fields = line.split_ascii_whitespace();
     let (address, local_port) = fields.nth(1)?.split_once(':')?;
-    if fields.nth(1)? != LISTEN || u16::from_str_radix(local_port, 16).ok()? != port {
+    if fields.nth(1)? != LISTEN {
         return None;
     }
+    let port = u16::from_str_radix(local_port, 16).ok()?;
     let inode = fields.nth(5)?.parse().ok()?;
-    Some(ListeningSocket { address: parse_address(address)?, inode })
+    Some((ListeningSocket { address: parse_address(address)?, inode }, port))
 }
 
 /// Words of 32 bits, each in the byte order of this machine.
@@ -116,14 +127,13 @@ mod tests {
     #[test]
     fn lines() {
         let line = "   1: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0000 100 0";
-        let found = parse(line, 3000);
+        let found = listener(line);
         if cfg!(target_endian = "little") {
-            assert_eq!(found, Some(ListeningSocket { address: Ipv4Addr::LOCALHOST.into(), inode: 4711 }));
+            assert_eq!(found, Some((ListeningSocket { address: Ipv4Addr::LOCALHOST.into(), inode: 4711 }, 3000)));
             let mapped = line.replace("0100007F", "0000000000000000FFFF00000100007F");
-            assert_eq!(parse(&mapped, 3000), found);
+            assert_eq!(listener(&mapped), found);
         }
-        assert_eq!(parse(line, 3001), None);
-        assert_eq!(parse(&line.replace(" 0A ", " 01 "), 3000), None, "a connection does not listen");
-        assert_eq!(parse("", 3000), None);
+        assert_eq!(listener(&line.replace(" 0A ", " 01 ")), None, "a connection does not listen");
+        assert_eq!(listener(""), None);
     }
 }

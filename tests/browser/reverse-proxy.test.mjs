@@ -6,6 +6,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { freePort } from './apps.mjs';
 import { picture, scene, until } from './support.mjs';
 import { openFromExplorer, openTerminal, save, typeAtEnd, typeCommand } from './workbench.mjs';
 
@@ -62,6 +63,12 @@ test('the editor works behind a proxy that strips a prefix', scene(async ({ daem
   await typeCommand(page, 'echo x > made.txt');
   await until('the command has run', () => fs.existsSync(path.join(project, 'made.txt')));
   await picture(page, 'proxied');
+  const port = await freePort();
+  await typeCommand(page, `python3 -m http.server ${port} </dev/null >/dev/null 2>&1 &`);
+  const app = await page.context().newPage();
+  await until('the app is up', async () => (await app.goto(`${proxy.url}proxy/${port}/`)).status() === 200);
+  await app.goto(`${proxy.url}proxy/${port}/src`);
+  assert.equal(app.url(), `${proxy.url}proxy/${port}/src/`, 'where the app redirects to is below the prefix as well');
   const scopes = await page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).map((one) => one.scope));
   assert.deepEqual(scopes, [proxy.url]);
   // The redirect to what was opened last stays below the prefix, and so does that to an instance's root.

@@ -28,7 +28,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, ApiError> {
     let ports = &context.live.config.ports;
     if !ports.admits(port) {
-        return Err(ApiError::new(ErrorCode::PortRefused, format!("port {port} is not open to this service")));
+        return Err(ApiError::new(ErrorCode::PortRefused, format!("port {port} is not among those that the configuration opens")));
     }
     if form != PortForm::Host && !ports.path_form {
         return Err(ApiError::new(ErrorCode::PortRefused, "ports are reached by host names of their own here, not by /proxy"));

@@ -36,7 +36,7 @@ impl OwnPorts {
     pub(super) async fn connect(&self, port: Port) -> io::Result<Stream> {
         let mut outcome = io::Error::from(io::ErrorKind::ConnectionRefused);
         for target in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-            let before = listeners(port, target).await?;
+            let before = listeners(port, target)?;
             if before.is_empty() {
                 continue;
             }
@@ -45,7 +45,7 @@ impl OwnPorts {
                 continue;
             }
             match TcpStream::connect(SocketAddr::new(target, port.get())).await {
-                Ok(stream) if listeners(port, target).await? == before => {
+                Ok(stream) if listeners(port, target)? == before => {
                     stream.set_nodelay(true)?;
                     return Ok(Stream::Tcp(stream));
                 }
@@ -63,11 +63,12 @@ impl OwnPorts {
             return Ok(true);
         }
         let (belonging, wanted) = (self.belonging.clone(), inodes.clone());
-        let owned = aside(move || {
+        // Aside: on a busy host this is thousands of small files.
+        let look = move || {
             let members = belonging.members(&ProcessTable::read()?);
-            Ok(sys::own_sockets(&wanted).is_empty() && sys::held_sockets(&members, &wanted) == wanted)
-        })
-        .await?;
+            Ok::<_, io::Error>(sys::own_sockets(&wanted).is_empty() && sys::held_sockets(&members, &wanted) == wanted)
+        };
+        let owned = tokio::task::spawn_blocking(look).await.map_err(io::Error::other)??;
         if owned {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() > MOST_KNOWN {
@@ -80,8 +81,8 @@ impl OwnPorts {
 }
 
 /// The sockets that a connection to `port` at `target` can end at.
-async fn listeners(port: Port, target: IpAddr) -> io::Result<Vec<ListeningSocket>> {
-    let mut sockets = aside(move || sys::listening_on(port.get())).await?;
+fn listeners(port: Port, target: IpAddr) -> io::Result<Vec<ListeningSocket>> {
+    let mut sockets = sys::listening_on(port.get())?;
     sockets.sort_by_key(|socket| socket.inode);
     Ok(most_specific(&sockets, target))
 }
@@ -95,11 +96,6 @@ fn most_specific(sockets: &[ListeningSocket], target: IpAddr) -> Vec<ListeningSo
     };
     let of = |class: IpAddr| sockets.iter().filter(|socket| socket.address == class).copied().collect::<Vec<_>>();
     classes.into_iter().flatten().map(of).find(|class| !class.is_empty()).unwrap_or_default()
-}
-
-/// Runs what reads much of `/proc` aside.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
