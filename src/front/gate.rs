@@ -76,13 +76,14 @@ fn origin_of(url: &str) -> &str {
 
 /// The editor is opened, in a tab or a frame; it is not fetched. Whoever fetches it wants to read in it what is not theirs.
 pub(super) fn check_opened(headers: &HeaderMap) -> Result<(), ApiError> {
-    let mode = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
-    let dest = headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document" || dest == "iframe" || dest == "frame");
-    if mode && dest {
-        Ok(())
-    } else {
-        Err(ApiError::new(ErrorCode::OriginRefused, "the editor is a page to be opened, not a file to be fetched"))
+    // Node's own fetch sends a mode, and nothing else of this family: it is no browser.
+    let browser = headers.contains_key("sec-fetch-site");
+    let one_of = |name: &str, words: &[&str]| headers.get(name).is_none_or(|value| words.iter().any(|word| value == word));
+    let opened = one_of("sec-fetch-mode", &["navigate"]) && one_of("sec-fetch-dest", &["document", "iframe", "frame"]);
+    if browser && !opened {
+        return Err(ApiError::new(ErrorCode::OriginRefused, "the editor is a page to be opened, not a file to be fetched"));
     }
+    Ok(())
 }
 
 /// Whether a person is about to look at the answer.

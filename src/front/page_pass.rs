@@ -34,7 +34,7 @@ pub(super) async fn for_embedding(context: &Context, headers: &HeaderMap) -> Opt
 
 /// Demands the pass of whatever is sent by a browser. Other programs have no pages, and no scripts of strangers in them.
 pub(super) async fn check(context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
-    let browser = ["sec-fetch-site", "sec-fetch-mode", "origin", "referer"].iter().any(|name| headers.contains_key(*name));
+    let browser = ["sec-fetch-site", "origin", "referer"].iter().any(|name| headers.contains_key(*name));
     let pass = headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !browser || passes(context).await?.admits(pass, now()) {
         return Ok(());

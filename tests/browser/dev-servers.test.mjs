@@ -24,6 +24,8 @@ async function workshop({ daemon, visit, profile }, project) {
     async see(url, heading) {
       const page = await profile();
       page.watch.expect(/answer 502|status of 502/);
+      // What an app has no icon for is its own affair.
+      page.watch.expect(/favicon\.ico/);
       await page.goto(url);
       await page.locator('h1', { hasText: heading }).waitFor({ timeout: 60_000 });
       page.watch.forget();
