@@ -1,6 +1,6 @@
 // Our daemon side by side with nginx and code-server, in one run. `make bench` sets everything up and calls this.
 //
-//   bench.mjs [ROW…]     all rows, or some of: static load latency websocket start
+//   bench.mjs [ROW…]     all rows, or some of: static load latency websocket proxied start
 //
 // Prints tables and leaves output/latest.json beside this file. What each row is: README.md.
 
@@ -14,10 +14,11 @@ import { startNginx } from './lib/nginx.mjs';
 import { measurePageLoads } from './lib/page-load.mjs';
 import { cleanUp, cleanUpAlways, watchOthers } from './lib/processes.mjs';
 import { round } from './lib/numbers.mjs';
+import { measureProxied } from './lib/proxied.mjs';
 import * as print from './lib/report.mjs';
 import { measureStatic, pickFiles } from './lib/static-files.mjs';
 
-const ROWS = ['static', 'load', 'latency', 'websocket', 'start'];
+const ROWS = ['static', 'load', 'latency', 'websocket', 'proxied', 'start'];
 const asked = process.argv.slice(2);
 const unknown = asked.filter((row) => !ROWS.includes(row));
 if (unknown.length > 0) {
@@ -85,6 +86,7 @@ async function main() {
   ];
   await row('latency', async () => ({ ways: await measureHttp(engine, ways) }));
   await row('websocket', async () => ({ ways: await measureWebsocket(engine, ways) }));
+  await row('proxied', () => measureProxied({ daemon, engine, files, say }));
   await nginx?.end();
   await row('load', () => measurePageLoads({ servers: [daemon, ...(peer ? [peer] : [])], say }));
   await peer?.end();

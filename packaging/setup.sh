@@ -9,7 +9,8 @@ cargo_deny=0.20.2
 
 # g++, make, python3 and libkrb5-dev compile VS Code's native modules, gcc the daemon's C dependencies.
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
-test_packages=(chromium curl fonts-dejavu-core git openssl procps testssl.sh)
+# python3-venv holds the dev servers that come from PyPI.
+test_packages=(chromium curl fonts-dejavu-core git openssl procps python3-venv testssl.sh)
 bench_packages=(nginx-light wrk)
 # What the guests of tests/vm are made with (a kernel, Debian images, disks) and run with; uidmap for who is not root.
 vm_packages=(bc bison debian-archive-keyring e2fsprogs flex mmdebstrap openssh-client slirp4netns squashfs-tools util-linux xz-utils)

@@ -9,13 +9,13 @@ import { commandLine, end, start, tempDir, tree, until } from './processes.mjs';
 const program = process.env.HOODY_CODE_BIN ?? fileURLToPath(new URL('../../target/release/hoody-code', import.meta.url));
 
 /** Starts a daemon with a data directory of its own and waits until it serves. */
-export async function startDaemon(name) {
+export async function startDaemon(name, env = {}) {
   const dir = tempDir(name);
   const config = path.join(dir, 'config.toml');
   // nginx and code-server write no access log either.
   fs.writeFileSync(config, '[server]\ndrain = "1s"\n\n[log]\naccess = false\n');
   const dataDir = path.join(dir, 'data');
-  const process = start(program, ['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--auth', 'none', '--config', config]);
+  const process = start(program, ['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--auth', 'none', '--config', config], { env: { ...globalThis.process.env, ...env } });
   const url = await until('our daemon', () => {
     if (process.child.exitCode !== null || !process.pid) throw new Error(`our daemon ended: ${process.output().trim()}`);
     return process.output().match(/^http:\/\/[^\s]+$/m)?.[0];

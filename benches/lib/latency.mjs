@@ -7,7 +7,7 @@ const BLOCK = 200;
 const BLOCKS = 15;
 
 /** `ways`: name and address of each way to the same engine (the first is the direct one), or to a peer. */
-async function measure(ways, open) {
+export async function measure(ways, open) {
   const probes = [];
   for (const { name, address } of ways) probes.push({ name, probe: await open(address), times: [] });
   try {

@@ -6,6 +6,47 @@ import path from 'node:path';
 import { connect } from './wire.mjs';
 import { end, start, tempDir, until } from './processes.mjs';
 
+const address = (port) => ({ port, host: '127.0.0.1' });
+
+/** Runs nginx with `config` in `dir` and waits until it listens on `port`. */
+async function launch(dir, config, port) {
+  fs.writeFileSync(path.join(dir, 'nginx.conf'), config);
+  const nginx = start('nginx', ['-e', 'stderr', '-p', dir, '-c', path.join(dir, 'nginx.conf')], {
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+  });
+  if (!nginx.pid) throw new Error('it is not installed');
+  await until('nginx', async () => {
+    if (nginx.child.exitCode !== null) throw new Error(`nginx ended: ${nginx.output().trim().split('\n').pop()}`);
+    return connect(address(port)).then((socket) => socket.destroy() || true, () => false);
+  });
+  return nginx;
+}
+
+/** What every nginx here is told: nothing is logged, and files of its own are in `dir`. */
+function common(dir) {
+  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${dir}/${name};`).join(' ');
+  return `${temp} access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;`;
+}
+
+const head = (dir) => `${process.getuid() === 0 ? 'user root;' : ''} worker_processes auto; pid ${dir}/pid; daemon off; error_log stderr warn;
+events { worker_connections 1024; }`;
+
+/** A proxy in front of the app on `port`, which takes off the prefix that ours takes off. */
+export async function startProxy(port) {
+  const dir = tempDir('proxy');
+  const [own] = await freePorts(1);
+  const config = `${head(dir)}\nhttp { ${common(dir)}
+    upstream app { server 127.0.0.1:${port}; keepalive 64; keepalive_requests 100000000; }
+    server { listen 127.0.0.1:${own} backlog=511;
+      location /proxy/${port}/ {
+        proxy_pass http://app/; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host;
+        proxy_redirect default; proxy_cookie_path / /proxy/${port}/;
+      } } }\n`;
+  const nginx = await launch(dir, config, own);
+  return { pid: nginx.pid, port: own, address: address(own), end: () => end(nginx) };
+}
+
 /** Ports that nobody listens on at this moment. nginx cannot be asked for "any" and tell which. */
 async function freePorts(count) {
   const servers = await Promise.all(
@@ -78,16 +119,7 @@ http {
   map $http_upgrade $upgrading { default upgrade; '' ''; }
 }
 `.replaceAll('DOCROOT', root);
-  fs.writeFileSync(path.join(dir, 'nginx.conf'), config);
-  const nginx = start('nginx', ['-e', 'stderr', '-p', dir, '-c', path.join(dir, 'nginx.conf')], {
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
-  });
-  if (!nginx.pid) throw new Error('it is not installed');
-  const address = (port) => ({ port, host: '127.0.0.1' });
-  await until('nginx', async () => {
-    if (nginx.child.exitCode !== null) throw new Error(`nginx ended: ${nginx.output().trim().split('\n').pop()}`);
-    return connect(address(proxy)).then((socket) => socket.destroy() || true, () => false);
-  });
+  const nginx = await launch(dir, config, proxy);
   return {
     pid: nginx.pid,
     plain: address(plain),

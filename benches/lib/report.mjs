@@ -22,6 +22,10 @@ export function targets(rows) {
     const how = accept === 'identity' ? 'identity' : 'compressed';
     add(`${file}, ${how}: requests per second against nginx`, '≥ 1.00', ratio, '×', ratio >= 1);
   }
+  for (const { file, servers } of rows.proxied?.files ?? []) {
+    const ratio = servers['hoody-code'].ofNginx;
+    add(`an app on a port, ${file}: requests per second against nginx`, '≥ 1.00', ratio, '×', ratio >= 1);
+  }
   const first = rows.load?.servers['hoody-code']?.first;
   if (first) {
     const total = first.httpBytes + first.websocketBytes;
@@ -77,6 +81,23 @@ function latencyTable(title, { ways }) {
   return [title, table(rows)];
 }
 
+function proxiedTables({ files, ways }) {
+  const rows = [['', 'req/s', 'of nginx', 'MB/s', 'server CPU µs/req']];
+  for (const { file, size, servers } of files) {
+    rows.push([file, '', '', '', '']);
+    for (const [name, { rate, ofNginx, cpuUs }] of Object.entries(servers)) {
+      rows.push([`  ${name}`, show(rate), ofNginx === undefined ? '–' : `${show(ofNginx, 2)}×`, show((rate * size) / 1e6), show(cpuUs, 1)]);
+    }
+  }
+  const trips = [['', 'median µs', 'p99 µs', 'added µs', 'round trips']];
+  const direct = ways['app, direct'].median;
+  for (const [name, { median, p99, count }] of Object.entries(ways)) {
+    trips.push([name, show(median, 1), show(p99, 1), name === 'app, direct' ? '–' : show(median - direct, 1), show(count)]);
+  }
+  return [`an app on a port, at /proxy/PORT/ against nginx's proxy_pass: wrk, ${CONNECTIONS} connections, 2 threads, median of ${RUNS} × ${SECONDS} s`,
+    table(rows), 'the same, one request of 40 kB after the other, kept alive', table(trips)];
+}
+
 function startTable({ ways }) {
   const bare = ways['bare engine'];
   const rows = [['', 'socket connects ms', 'page complete ms', 'of bare engine']];
@@ -98,6 +119,7 @@ export function report({ machine: m, engine, rows, targets: all, problems }) {
     rows.load && loadTable(rows.load),
     rows.latency && latencyTable('one request after the other, kept alive: GET of the engine\'s version', rows.latency),
     rows.websocket && latencyTable('websocket round trip: ping and pong of 16 bytes', rows.websocket),
+    rows.proxied && proxiedTables(rows.proxied),
     rows.start && startTable(rows.start),
     targetTable(all),
     problems.length > 0 && ['not measured', ...problems.map((problem) => `  ${problem}`)],

@@ -47,7 +47,7 @@ async function check(server, url, accept, original) {
 }
 
 /** The least disturbed of a few tries, usually the first. */
-async function load(server, url, accept) {
+export async function load(server, url, accept) {
   let best;
   for (let i = 0; i < TRIES && !(best?.others <= OTHERS); i++) {
     const one = await loadOnce(server, url, accept);

@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod login;
 mod origin;
+mod page_pass;
 mod password;
 mod sessions;
 mod throttle;
@@ -17,7 +18,8 @@ mod verifiers;
 
 pub use error::AuthError;
 pub use login::{Attempt, Auth, MadePassword, Outcome};
-pub use origin::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin};
+pub use origin::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin, is_sibling};
+pub use page_pass::PagePasses;
 pub use password::hash_password;
 pub use sessions::{Session, Token};
 pub use throttle::Client;

@@ -3,7 +3,7 @@
 //! A page of somebody else, open in the user's own browser, can send requests here: through a host name that it had resolved to
 //! this machine (DNS rebinding), or straight across sites. The first is refused by the host's name, the second by its origin.
 
-use crate::model::{HostName, WebOrigin};
+use crate::model::{HostName, InstanceHost, WebOrigin};
 
 /// Which host names are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +96,24 @@ pub fn check_origin(host: &HostName, from: &Provenance<'_>, embedders: &[WebOrig
     if foreign_origin || foreign_fetch { OriginVerdict::Refused } else { OriginVerdict::Admitted }
 }
 
+/// Whether `origin` is that of the same instance as `host`, `PORT--ID.…`: any of its ports, or its editor on a host name of its own.
+pub fn is_sibling(host: &HostName, scheme: &str, origin: &str) -> bool {
+    let InstanceHost::Port(_, id) = host.instance() else { return false };
+    matches(host, scheme, origin, |other| {
+        let same_instance = match other.instance() {
+            InstanceHost::Port(_, other) | InstanceHost::Instance(other) => other == id,
+            InstanceHost::InvalidPort | InstanceHost::Other => false,
+        };
+        same_instance && other.split_label().1 == host.split_label().1
+    })
+}
+
 /// Whether `origin` is the origin of `scheme://host`, default ports filled in.
 fn is_own(host: &HostName, scheme: &str, origin: &str) -> bool {
+    matches(host, scheme, origin, |other| other.name() == host.name())
+}
+
+fn matches(host: &HostName, scheme: &str, origin: &str, same_name: impl Fn(&HostName) -> bool) -> bool {
     let Some((origin_scheme, rest)) = origin.split_once("://") else { return false };
     let default_port = |scheme: &str| if scheme == "https" { 443 } else { 80 };
     let Ok(other) = rest.parse::<HostName>() else { return false };
@@ -105,7 +121,7 @@ fn is_own(host: &HostName, scheme: &str, origin: &str) -> bool {
     // and with it a port that either side leaves out.
     let port = |host: &HostName, scheme: &str| host.port().unwrap_or_else(|| default_port(scheme));
     matches!(origin_scheme, "http" | "https")
-        && other.name() == host.name()
+        && same_name(&other)
         && (port(&other, origin_scheme) == port(host, scheme) || other.port() == host.port())
 }
 

@@ -99,7 +99,8 @@ impl Signer {
     }
 }
 
-fn keyed(secret: &[u8; 32]) -> Hmac<Sha256> {
+/// HMAC-SHA256 under `secret`.
+pub(super) fn keyed(secret: &[u8; 32]) -> Hmac<Sha256> {
     // Padded to the block as HMAC does itself (RFC 2104): a key of the type's own length cannot be refused.
     let mut key = hmac::digest::Key::<Hmac<Sha256>>::default();
     key[..32].copy_from_slice(secret);

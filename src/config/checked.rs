@@ -23,6 +23,8 @@ pub struct Config {
     pub engine: Option<PathBuf>,
     /// `[instances]`
     pub instances: Instances,
+    /// `[ports]`
+    pub ports: super::Ports,
     /// `[page]`
     pub page: Page,
     /// `[limits]`

@@ -215,7 +215,7 @@ impl Network {
         let refuse = raw.refuse.unwrap_or_default();
         for text in &refuse {
             let parts = text.split_once('/').and_then(|(ip, bits)| Some((ip.parse::<Ipv4Addr>().ok()?, bits.parse::<u8>().ok()?)));
-            if !parts.is_some_and(|(_, bits)| bits <= 32) {
+            if parts.is_none_or(|(_, bits)| bits > 32) {
                 return Err(ConfigError::value("refuse", format!("'{text}' is not a network such as 10.0.0.0/8")));
             }
         }

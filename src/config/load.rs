@@ -54,6 +54,7 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         server,
         engine: overrides.engine.clone().or(file.engine.path),
         instances: instances(&file.instances)?,
+        ports: super::ports::check(file.ports)?,
         page: page(file.page, &file.embed, overrides.page_loader)?,
         limits: limits(&file.limits)?,
         log: log(file.log)?,

@@ -5,6 +5,7 @@ mod error;
 mod hosting;
 mod load;
 mod login;
+mod ports;
 mod raw;
 mod tls;
 
@@ -13,4 +14,5 @@ pub use error::ConfigError;
 pub use hosting::{Base, Class, DEFAULT_CLASS, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
 pub use load::{BrokerConfig, Overrides, load, load_for_broker};
 pub use login::{Login, PasswordFlags, PasswordSource};
+pub use ports::Ports;
 pub use tls::Tls;

@@ -14,6 +14,7 @@ pub(super) struct File {
     pub(super) embed: Embed,
     pub(super) engine: Engine,
     pub(super) instances: Instances,
+    pub(super) ports: Ports,
     pub(super) page: Page,
     pub(super) limits: Limits,
     pub(super) log: Log,
@@ -49,6 +50,25 @@ pub(super) struct Instances {
     pub(super) start_timeout: Option<String>,
     pub(super) request_wait: Option<String>,
     pub(super) keep_terminals: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ports {
+    pub(super) enabled: Option<bool>,
+    pub(super) path_form: Option<bool>,
+    pub(super) host_form: Option<bool>,
+    pub(super) min: Option<i64>,
+    pub(super) allow: Option<Vec<PortRange>>,
+    pub(super) deny: Option<Vec<PortRange>>,
+}
+
+/// `3000`, or `'8000-8999'`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PortRange {
+    Number(i64),
+    Text(String),
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -25,7 +25,9 @@ pub(super) enum ErrorCode {
     TooManyAttempts,
     TooLarge,
     UnsupportedMediaType,
+    InvalidPort,
     OriginRefused,
+    PortRefused,
     FolderNotFound,
     WorkspaceNotFound,
     NotFound,
@@ -33,26 +35,33 @@ pub(super) enum ErrorCode {
     Internal,
     InstanceFailed,
     InstanceStopped,
+    PortUnreachable,
     TooManyInstances,
     Starting,
     StartTimeout,
 }
 
+/// Names the code of an error of ours beside its body, where a page has to tell it from an app's own answer.
+pub(super) const ERROR_HEADER: HeaderName = HeaderName::from_static("hoody-code-error");
+
 impl ErrorCode {
     fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::InvalidFolder | Self::InvalidWorkspace | Self::InvalidLocale | Self::InvalidInstance => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadRequest
+            | Self::InvalidFolder
+            | Self::InvalidWorkspace
+            | Self::InvalidLocale
+            | Self::InvalidInstance
+            | Self::InvalidPort => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::WrongPassword => StatusCode::UNAUTHORIZED,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::OriginRefused => StatusCode::FORBIDDEN,
+            Self::OriginRefused | Self::PortRefused => StatusCode::FORBIDDEN,
             Self::FolderNotFound | Self::WorkspaceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::InstanceFailed => StatusCode::BAD_GATEWAY,
+            Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
             Self::TooManyInstances | Self::Starting | Self::InstanceStopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -70,7 +79,9 @@ impl ErrorCode {
             Self::TooManyAttempts => "too_many_attempts",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::InvalidPort => "invalid_port",
             Self::OriginRefused => "origin_refused",
+            Self::PortRefused => "port_refused",
             Self::FolderNotFound => "folder_not_found",
             Self::WorkspaceNotFound => "workspace_not_found",
             Self::NotFound => "not_found",
@@ -78,6 +89,7 @@ impl ErrorCode {
             Self::Internal => "internal",
             Self::InstanceFailed => "instance_failed",
             Self::InstanceStopped => "instance_stopped",
+            Self::PortUnreachable => "port_unreachable",
             Self::TooManyInstances => "too_many_instances",
             Self::Starting => "starting",
             Self::StartTimeout => "instance_start_timeout",
@@ -99,6 +111,11 @@ impl ErrorCode {
             Self::TooManyAttempts => ("Too many attempts", "Wait a while, then try again."),
             Self::TooLarge => ("This is too large", "Send less."),
             Self::UnsupportedMediaType => ("This cannot be read", "Send a form or JSON."),
+            Self::InvalidPort => ("This is no port", "A port is a number from 1 to 65535 without leading zeros: /proxy/3000/."),
+            Self::PortRefused => (
+                "This port is not open",
+                "Only servers that run in this editor, in one of its terminals for example, can be reached, on ports that the operator’s configuration ([ports]) leaves open.",
+            ),
             Self::OriginRefused => (
                 "Not from here",
                 "This address is not one that the service answers to, or another site’s page sent the request. Open the editor’s own URL; operators add host names to “domains” in the configuration.",
@@ -115,6 +132,9 @@ impl ErrorCode {
             Self::InstanceFailed => ("The editor did not come up", "Try again. If it fails the same way, the lines below say why."),
             Self::InstanceStopped => {
                 ("The editor was stopped", "Your files are as they were. Open it again, or ask whoever runs this server.")
+            }
+            Self::PortUnreachable => {
+                ("Nothing listens here yet", "Start the server in the editor’s terminal. This page opens it as soon as it is up.")
             }
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
             Self::Starting => ("The editor is starting", "Try again in a moment."),
@@ -169,7 +189,11 @@ impl ApiError {
                 ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances => Retry::Again,
                 _ => Retry::No,
             };
-            pages::error(page, heading, &self.message, advice, &self.log, retry)
+            if self.code == ErrorCode::PortUnreachable {
+                pages::wait_for_port(page, heading, &self.message, advice)
+            } else {
+                pages::error(page, heading, &self.message, advice, &self.log, retry)
+            }
         } else {
             #[derive(Serialize)]
             struct Outer<'a> {
@@ -186,6 +210,9 @@ impl ApiError {
         };
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        if self.code == ErrorCode::PortUnreachable {
+            headers.insert(ERROR_HEADER, HeaderValue::from_static(self.code.text()));
+        }
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }

@@ -143,7 +143,7 @@ pub(super) fn forwarded(headers: &http::HeaderMap, peer: Peer, trusted: &[std::n
     let own_proto = if peer.secure { "https" } else { "http" };
     let own_host = headers.get(http::header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static("localhost"));
     if !believed {
-        return Forwarded { client: peer_ip.map(|ip| ip.to_string()), proto: own_proto, host: own_host };
+        return Forwarded { client: peer_ip.map(|ip| ip.to_string()), proto: own_proto, host: own_host, prefix: String::new() };
     }
     let client = last("x-forwarded-for").map(str::to_owned);
     let proto = match last("x-forwarded-proto") {
@@ -151,5 +151,14 @@ pub(super) fn forwarded(headers: &http::HeaderMap, peer: Peer, trusted: &[std::n
         Some(_) => "http",
         None => own_proto,
     };
-    Forwarded { client: client.or_else(|| peer_ip.map(|ip| ip.to_string())), proto, host: own_host }
+    let prefix = last("x-forwarded-prefix").and_then(clean_prefix).unwrap_or_default();
+    Forwarded { client: client.or_else(|| peer_ip.map(|ip| ip.to_string())), proto, host: own_host, prefix }
+}
+
+/// A path that can stand before ours in a header: absolute, of plain characters, without the closing slash.
+fn clean_prefix(text: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%".contains(&b);
+    let text = text.trim_end_matches('/');
+    let ok = text.starts_with('/') && text.bytes().all(plain) && !text.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
+    ok.then(|| text.to_owned())
 }

@@ -4,9 +4,9 @@ use http::header::{self, HeaderMap};
 use http::{Method, Request};
 
 use super::answer::{ApiError, ErrorCode};
-use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin};
+use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin, is_sibling};
 use crate::config::Config;
-use crate::model::HostName;
+use crate::model::{HostName, WebOrigin};
 
 /// Refuses what two parties could read differently, the stuff that request smuggling is made of. hyper has refused conflicting
 /// lengths and unknown codings already, and closes the connection after a request that had both; what is legal but never sent by
@@ -39,9 +39,25 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
     named.parse::<HostName>().map_err(|_| bad())
 }
 
+/// Who is trusted besides ourselves.
+#[derive(Clone, Copy)]
+pub(super) struct Trust<'a> {
+    /// The domains that are ours.
+    pub(super) domains: &'a [String],
+    /// The origins whose pages may embed the editor.
+    pub(super) embedders: &'a [WebOrigin],
+}
+
+impl<'a> Trust<'a> {
+    /// What the configuration says.
+    pub(super) fn of(config: &'a Config) -> Self {
+        Self { domains: &config.server.domains, embedders: &config.page.embedders }
+    }
+}
+
 /// Refuses other people's host names and other people's pages.
-pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, config: &Config) -> Result<(), ApiError> {
-    if !(HostPolicy { domains: &config.server.domains }).admits(host) {
+pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, trust: &Trust<'_>) -> Result<(), ApiError> {
+    if !(HostPolicy { domains: trust.domains }).admits(host) {
         return Err(ApiError::new(ErrorCode::OriginRefused, format!("'{}' is not a host name of this service", host.name())));
     }
     let headers = request.headers();
@@ -50,10 +66,43 @@ pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &s
     let site = FetchSite::parse(text("sec-fetch-site"));
     let mode = FetchMode::parse(text("sec-fetch-mode"), text("sec-fetch-dest"));
     let from = Provenance { scheme, origin: text("origin"), referrer: text("referer"), site, mode, sensitive };
-    match check_origin(host, &from, &config.page.embedders) {
+    match check_origin(host, &from, trust.embedders) {
         OriginVerdict::Admitted => Ok(()),
         OriginVerdict::Refused => Err(ApiError::new(ErrorCode::OriginRefused, "a page of another origin sent this request")),
     }
+}
+
+/// The same for an app that has an origin of its own. The other ports of the same instance may do to it what its own pages may:
+/// a page on one port that talks to a server on another is how people develop. And everybody may show it in a frame, the editor's
+/// own preview first of all; whether it wants that is for the app to say.
+pub(super) fn check_app_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, trust: &Trust<'_>) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // What sends no Origin (a frame, a script, an image) mostly says in Referer where it is.
+    let source = text("origin").or_else(|| text("referer").map(origin_of));
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+    let in_frame = is_get && text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), Some("iframe" | "frame"));
+    let admitted =
+        (HostPolicy { domains: trust.domains }).admits(host) && (in_frame || source.is_some_and(|source| is_sibling(host, scheme, source)));
+    if admitted { Ok(()) } else { check_origins(request, host, scheme, trust) }
+}
+
+/// `scheme://host:port` of a URL.
+fn origin_of(url: &str) -> &str {
+    let Some(at) = url.find("://").map(|at| at + "://".len()) else { return url };
+    url[at..].find('/').map_or(url, |end| &url[..at + end])
+}
+
+/// The editor is opened, in a tab or a frame; it is not fetched. Whoever fetches it wants to read in it what is not theirs.
+pub(super) fn check_opened(headers: &HeaderMap) -> Result<(), ApiError> {
+    // Node's own fetch sends a mode, and nothing else of this family: it is no browser.
+    let browser = headers.contains_key("sec-fetch-site");
+    let one_of = |name: &str, words: &[&str]| headers.get(name).is_none_or(|value| words.iter().any(|word| value == word));
+    let opened = one_of("sec-fetch-mode", &["navigate"]) && one_of("sec-fetch-dest", &["document", "iframe", "frame"]);
+    if browser && !opened {
+        return Err(ApiError::new(ErrorCode::OriginRefused, "the editor is a page to be opened, not a file to be fetched"));
+    }
+    Ok(())
 }
 
 /// Whether a person is about to look at the answer.
@@ -89,6 +138,28 @@ mod tests {
         assert_eq!(host_of("/", &[("host", "a"), ("host", "b")]), None);
         assert_eq!(host_of("http://b/", &[("host", "a")]), None);
         assert_eq!(host_of("/", &[("host", "a b")]), None);
+    }
+
+    #[test]
+    fn apps_on_their_own_origin() {
+        let check = |method: &str, headers: &[(&str, &str)]| {
+            let host = "3000--a-b-code-1.example.com".parse().unwrap();
+            let mut request = request("/", headers);
+            *request.method_mut() = method.parse().unwrap();
+            let trust = Trust { domains: &["example.com".into()], embedders: &[] };
+            check_app_origins(&request, &host, "https", &trust).is_ok()
+        };
+        let foreign = ("sec-fetch-site", "same-site");
+        assert!(check("POST", &[("origin", "https://3000--a-b-code-1.example.com"), ("upgrade", "websocket")]));
+        assert!(check("POST", &[("origin", "https://5173--a-b-code-1.example.com"), foreign]), "another port of the instance");
+        assert!(check("GET", &[("referer", "https://a-b-code-1.example.com/?folder=/x"), foreign]), "its editor");
+        assert!(check("GET", &[foreign, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        assert!(!check("POST", &[foreign, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        for origin in ["https://evil.example", "https://3000--x-b-code-1.example.com", "https://x-b-code-1.example.com", "null"] {
+            assert!(!check("POST", &[("origin", origin), foreign]), "{origin}");
+            assert!(!check("GET", &[("origin", origin), ("upgrade", "websocket")]), "{origin}");
+            assert!(!check("GET", &[("referer", &format!("{origin}/x")), foreign, ("sec-fetch-mode", "no-cors")]), "{origin}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ mod health;
 mod login;
 mod logout;
 mod mint_key;
-mod open;
+pub(super) mod open;
+mod port;
 mod start;
 mod status;
 mod workbench;
@@ -24,7 +25,7 @@ use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Context, Live, Peer, client_address, forwarded};
 use super::connection::Handled;
 use super::cookies::{Jar, Kind};
-use super::route::{Route, Target, route};
+use super::route::{PortForm, Route, Target, route};
 use super::transfer::{self, PortHost};
 use super::{access, gate};
 use crate::auth::Audience;
@@ -52,18 +53,17 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let name = match &route {
         Route::Of(_, target) => target.name(),
         Route::AddSlash(_) => "add-slash",
-        Route::InvalidInstance | Route::NotFound => "not-found",
+        Route::InvalidInstance | Route::InvalidPort | Route::NotFound => "not-found",
     };
     // Monitors ask for health by whatever address they know.
-    let open = matches!(route, Route::Of(_, Target::Health));
-    if !open && let Err(error) = gate::check_origins(&request, &host, forwarded.proto, &live.config) {
+    let trust = gate::Trust::of(&live.config);
+    let admitted = match &route {
+        Route::Of(_, Target::Health) => Ok(()),
+        Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, &trust),
+        _ => gate::check_origins(&request, &host, forwarded.proto, &trust),
+    };
+    if let Err(error) = admitted {
         return refused(error, name, client);
-    }
-    if let Some(port_host) = PortHost::parse(&host) {
-        let admitted = transfer::admit(&app, &live, &request, &host, &port_host, forwarded.proto);
-        // What is behind the port is not served yet.
-        let response = admitted.err().map_or_else(|| ApiError::not_found().answer(html, &live.config.page), |answer| *answer);
-        return Handled { response, route: "port-host", instance: Some(port_host.instance), client };
     }
     let (instance, target) = match route {
         Route::Of(instance, target) => (instance, target),
@@ -74,15 +74,28 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
             let error = ApiError::new(ErrorCode::InvalidInstance, "not an instance id");
             return refused(error, name, client);
         }
+        Route::InvalidPort => {
+            let error = ApiError::new(ErrorCode::InvalidPort, "a port is a number from 1 to 65535");
+            return refused(error, name, client);
+        }
         Route::NotFound => return refused(ApiError::not_found(), name, client),
     };
     let path = request.uri().path();
     let below = path.strip_prefix("/i/").and_then(|rest| rest.strip_prefix(instance.as_str())).filter(|rest| rest.starts_with('/'));
     let rest = below.unwrap_or(path).to_owned();
-    let session = access::session(&app, &instance, request.headers(), forwarded.proto == "https", Audience::Instance);
-    if session.is_none() && app.secrets.auth.is_some() && !access::is_open(&target) {
-        return Handled { response: access::refuse(&request, &rest, &live), route: name, instance: Some(instance), client };
-    }
+    let session = match PortHost::parse(&host) {
+        // A host name of its own has a session of its own.
+        Some(port_host) => transfer::admit(&app, &live, &request, &host, &port_host, forwarded.proto),
+        None => {
+            let session = access::session(&app, &instance, request.headers(), forwarded.proto == "https", Audience::Instance);
+            let admitted = session.is_some() || app.secrets.auth.is_none() || access::is_open(&target);
+            if admitted { Ok(session) } else { Err(Box::new(access::refuse(&request, &rest, &live))) }
+        }
+    };
+    let session = match session {
+        Ok(session) => session,
+        Err(response) => return Handled { response: *response, route: name, instance: Some(instance), client },
+    };
     let address = client_address(&forwarded, peer);
     let context = Context { app, live, instance: instance.clone(), peer, forwarded, address, rest, session };
     Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
@@ -99,6 +112,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
             _ => response.map(Body::from),
         };
     }
+    // Every method is the app's own business, and so is what it answers to HEAD.
+    match target {
+        Target::Port(form, port) => {
+            return port::answer(context, form, port, request).await.unwrap_or_else(|error| error.answer(html, page));
+        }
+        Target::PortSlash(port) => return port::add_slash(port, &request).unwrap_or_else(|error| error.answer(html, page)),
+        _ => {}
+    }
     let allow = match target {
         Target::MintKey | Target::Start | Target::LogoutApi => "POST",
         Target::LoginApi => "GET, HEAD, POST",
@@ -107,12 +128,16 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
     if !allow.split(", ").any(|method| request.method() == method) {
         return answer::method_not_allowed(allow, html, page);
     }
+    let opened = matches!(target, Target::Workbench | Target::Embed);
+    if opened && let Err(error) = gate::check_opened(request.headers()) {
+        return error.answer(html, page);
+    }
     let renewal = renewal(&context, &target, &request);
     let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
         Target::Embed => embed::answer(&context, &request).await,
-        Target::MintKey => mint_key::answer(&context).await,
+        Target::MintKey => mint_key::answer(&context, request.headers()).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
         Target::Start => start::answer(&context, html).await,
         Target::Status => Ok(status::answer(&context)),
@@ -126,7 +151,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Logout | Target::LogoutApi => logout::answer(&context, &request).await,
         Target::SessionTransfer => session_transfer(&context, &request),
         Target::Engine => engine::answer(context, request).await,
-        Target::Asset(_) => Err(ApiError::not_found()),
+        Target::Asset(_) | Target::Port(..) | Target::PortSlash(_) => Err(ApiError::not_found()),
     };
     let mut response = answered.unwrap_or_else(|error| error.answer(html, page));
     if response.status() == StatusCode::OK {

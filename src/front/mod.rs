@@ -14,6 +14,7 @@ mod handlers;
 mod http2;
 mod linger;
 mod listener;
+mod page_pass;
 mod pages;
 mod query;
 mod redirect;

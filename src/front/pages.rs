@@ -6,8 +6,8 @@ use http::header::{self, HeaderValue};
 
 use super::answer::{plain, set};
 use crate::config::Page;
-use crate::model::InstanceId;
-use crate::proxy::Body;
+use crate::model::{HostName, InstanceId};
+use crate::proxy::{Body, Forwarded};
 
 pub(super) mod words;
 
@@ -37,6 +37,7 @@ struct Embed<'a> {
     look: Look<'a>,
     nonce: &'a str,
     query: &'a str,
+    pass: &'a str,
 }
 
 #[derive(Template)]
@@ -78,6 +79,16 @@ struct Logout<'a> {
     root: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "port.html", config = "src/front/pages/askama.toml")]
+struct Port<'a> {
+    look: Look<'a>,
+    nonce: &'a str,
+    heading: &'a str,
+    message: &'a str,
+    advice: &'a str,
+}
+
 /// The operator's branding.
 struct Look<'a> {
     name: &'a str,
@@ -107,10 +118,19 @@ pub(super) fn overlay(page: &Page) -> String {
     Overlay { look: Look::of(page) }.render().unwrap_or_default()
 }
 
-/// The frame that other pages embed; `query` goes to the editor inside.
-pub(super) fn embed(page: &Page, query: &str) -> Response<Body> {
+/// The frame that other pages embed; `query` goes to the editor inside, and so does the page pass.
+pub(super) fn embed(page: &Page, query: &str, pass: &str) -> Response<Body> {
     let nonce = nonce();
-    html(page, &Embed { look: Look::of(page), nonce: &nonce, query }, &nonce, "")
+    html(page, &Embed { look: Look::of(page), nonce: &nonce, query, pass }, &nonce, "")
+}
+
+/// Keeps an editor's window out of the hands of whoever opened it, and of whatever it opens: an app on `/proxy/PORT/` is of the
+/// same origin and could reach into it. Where browsers would only complain about the header, it is left out.
+pub(super) fn own_window(headers: &mut header::HeaderMap, client: &Forwarded) {
+    let host = client.host.to_str().ok().and_then(|host| host.parse::<HostName>().ok());
+    if client.proto == "https" || host.is_some_and(|host| host.is_loopback()) {
+        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    }
 }
 
 /// What a page of an error offers.
@@ -128,6 +148,16 @@ pub(super) enum Retry {
 pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: Retry) -> Response<Body> {
     let nonce = nonce();
     html(page, &Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce, "")
+}
+
+/// Waits until something answers where nothing does yet. The caller sets the status.
+pub(super) fn wait_for_port(page: &Page, heading: &str, message: &str, advice: &str) -> Response<Body> {
+    let nonce = nonce();
+    let mut response = html(page, &Port { look: Look::of(page), nonce: &nonce, heading, message, advice }, &nonce, "");
+    // The editor's own preview frames a port's host name, which is another origin. There is nothing on this page to be clicked.
+    let policy = format!("default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'");
+    set(response.headers_mut(), header::CONTENT_SECURITY_POLICY, &policy);
+    response
 }
 
 /// What the login's pages are about.

@@ -1,6 +1,6 @@
 //! What is asked, of which instance. Pure.
 
-use crate::model::{HostName, InstanceHost, InstanceId};
+use crate::model::{HostName, InstanceHost, InstanceId, Port};
 
 /// A request's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Route {
     Of(InstanceId, Target),
     /// `/i/…` with something that is no id.
     InvalidInstance,
+    /// `/proxy/…` or a host `…--ID` with something that is no port.
+    InvalidPort,
     /// Nothing we know.
     NotFound,
 }
@@ -43,6 +45,21 @@ pub(super) enum Target {
     Robots,
     /// Anything that only the running engine can answer.
     Engine,
+    /// Something of an app that listens on a port of the instance.
+    Port(PortForm, Port),
+    /// `/proxy/PORT` without the slash that relative links need.
+    PortSlash(Port),
+}
+
+/// How a URL names a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PortForm {
+    /// `/proxy/PORT/x`: the app sees `/x`.
+    Stripped,
+    /// `/absproxy/PORT/x`: the app sees the path that the browser sees.
+    Absolute,
+    /// `PORT--ID.…/x`: the app has an origin of its own.
+    Host,
 }
 
 impl Target {
@@ -65,6 +82,9 @@ impl Target {
             Self::UpdateCheck => "update-check",
             Self::Robots => "robots",
             Self::Engine => "engine",
+            Self::Port(PortForm::Host, _) => "port-host",
+            Self::Port(..) => "port",
+            Self::PortSlash(_) => "add-slash",
         }
     }
 }
@@ -73,6 +93,9 @@ impl Target {
 pub(super) fn route(host: &HostName, path: &str, base: &str) -> Route {
     let (id, rest) = match (host.instance(), path.strip_prefix("/i/")) {
         (InstanceHost::Instance(id), _) => (id, path),
+        // All of that origin is the app's: none of our own routes is there.
+        (InstanceHost::Port(port, id), _) => return Route::Of(id, Target::Port(PortForm::Host, port)),
+        (InstanceHost::InvalidPort, _) => return Route::InvalidPort,
         (InstanceHost::Other, Some(named)) => {
             let (id, rest) = named.find('/').map_or((named, ""), |at| named.split_at(at));
             match (id.parse::<InstanceId>(), rest) {
@@ -83,7 +106,19 @@ pub(super) fn route(host: &HostName, path: &str, base: &str) -> Route {
         }
         (InstanceHost::Other, None) => (InstanceId::default_instance(), path),
     };
+    for (prefix, form) in [("/proxy/", PortForm::Stripped), ("/absproxy/", PortForm::Absolute)] {
+        if let Some(rest) = rest.strip_prefix(prefix) {
+            return port(rest, form).map_or(Route::InvalidPort, |target| Route::Of(id, target));
+        }
+    }
     target(rest, base).map_or(Route::NotFound, |target| Route::Of(id, target))
+}
+
+/// `rest` is what follows `/proxy/`. Whether an app wants a slash behind its base path is its own affair on `/absproxy`.
+fn port(rest: &str, form: PortForm) -> Option<Target> {
+    let (digits, slash) = rest.find('/').map_or((rest, false), |at| (&rest[..at], true));
+    let port = digits.parse().ok()?;
+    Some(if slash || form == PortForm::Absolute { Target::Port(form, port) } else { Target::PortSlash(port) })
 }
 
 fn target(path: &str, base: &str) -> Option<Target> {
@@ -155,6 +190,32 @@ mod tests {
         for path in ["/i/", "/i//", "/i/Alice/", "/i/../", "/i/%61/", "/i/-a/", "/i/a.b/", "/i/a%2f..%2fb/"] {
             assert_eq!(at("127.0.0.1", path), Route::InvalidInstance, "{path}");
         }
+    }
+
+    #[test]
+    fn ports() {
+        let port: Port = "3000".parse().unwrap();
+        for (host, path, id, target) in [
+            ("localhost", "/proxy/3000/", "default", Target::Port(PortForm::Stripped, port)),
+            ("localhost", "/proxy/3000/../mint-key", "default", Target::Port(PortForm::Stripped, port)),
+            ("localhost", "/proxy/3000//x%2Fy", "default", Target::Port(PortForm::Stripped, port)),
+            ("localhost", "/proxy/3000", "default", Target::PortSlash(port)),
+            ("localhost", "/i/alice/proxy/3000/x", "alice", Target::Port(PortForm::Stripped, port)),
+            ("localhost", "/absproxy/3000", "default", Target::Port(PortForm::Absolute, port)),
+            ("acme-web-code-1.localhost", "/absproxy/3000/x", "acme-web-code-1", Target::Port(PortForm::Absolute, port)),
+            ("3000--acme-web-code-1.localhost", "/mint-key", "acme-web-code-1", Target::Port(PortForm::Host, port)),
+            ("3000--alice.localhost", "/i/bob/", "alice", Target::Port(PortForm::Host, port)),
+            ("3000--alice.localhost", "", "alice", Target::Port(PortForm::Host, port)),
+        ] {
+            assert_eq!(at(host, path), of(id, target), "{host}{path}");
+        }
+        for path in ["/proxy/", "/proxy//", "/proxy/0/", "/proxy/65536/", "/proxy/007/", "/proxy/%33000/", "/proxy/3000;x/", "/absproxy/x/"]
+        {
+            assert_eq!(at("localhost", path), Route::InvalidPort, "{path}");
+        }
+        assert_eq!(at("007--alice.localhost", "/"), Route::InvalidPort);
+        assert_eq!(at("localhost", "/proxy"), Route::NotFound);
+        assert_eq!(at("localhost", "/proxyx/3000/"), Route::NotFound);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind, Scope};
 use crate::auth::{Audience, Session};
-use crate::model::{HostName, InstanceHost, InstanceId};
+use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Forwarded};
 
 /// The path on a port's host that takes tickets. No app has anything there (RFC 8615).
@@ -30,25 +30,24 @@ const INNER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_'
 /// A host name of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PortHost {
-    pub(super) port: u16,
+    port: Port,
     pub(super) instance: InstanceId,
-    /// The instance's own host, with the port that the browser connects to.
+    /// The host that the instance itself is on, with the port that the browser connects to.
     own: String,
+    /// The instance's root there, without the closing slash.
+    root: String,
 }
 
 impl PortHost {
-    /// Reads `PORT--LABEL.domain`, where `LABEL.domain` is an instance's own host.
+    /// Reads `PORT--LABEL.domain`. The instance is on `LABEL.domain`, or below `/i/LABEL` of `domain` when its label is not one
+    /// that names an instance by itself.
     pub(super) fn parse(host: &HostName) -> Option<Self> {
-        let (port, own) = host.name().split_once("--")?;
-        let plain = !port.is_empty() && !port.starts_with('0') && port.bytes().all(|b| b.is_ascii_digit());
-        let port = port.parse().ok().filter(|_| plain)?;
-        let own = host.port().map_or_else(|| own.to_owned(), |outer| format!("{own}:{outer}"));
-        let own_host = own.parse::<HostName>().ok()?;
-        match own_host.instance() {
-            // `3000--4000--…` is nobody's.
-            InstanceHost::Instance(instance) if Self::parse(&own_host).is_none() => Some(Self { port, instance, own }),
-            InstanceHost::Instance(_) | InstanceHost::Other => None,
-        }
+        let InstanceHost::Port(port, instance) = host.instance() else { return None };
+        let (_, name) = host.name().split_once("--")?;
+        let outer = host.port().map(|outer| format!(":{outer}")).unwrap_or_default();
+        let named = name.parse::<HostName>().is_ok_and(|own| matches!(own.instance(), InstanceHost::Instance(_)));
+        let (own, root) = if named { (name, String::new()) } else { (name.split_once('.')?.1, format!("/i/{instance}")) };
+        Some(Self { port, own: format!("{own}{outer}"), root, instance })
     }
 }
 
@@ -85,13 +84,14 @@ pub(super) fn admit<B>(
 /// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.
 fn ask(host: &PortHost, proto: &str, page: &str) -> Result<Response<Body>, ApiError> {
     let to = utf8_percent_encode(page.trim_start_matches('/'), INNER);
-    answer::see_other(&format!("{proto}://{}{GRANT}?port={}&to={to}", host.own, host.port))
+    answer::see_other(&format!("{proto}://{}{}{GRANT}?port={}&to={to}", host.own, host.root, host.port))
 }
 
 /// Answers [`GRANT`] for who has `session`: back to the port's host, with a ticket.
 pub(super) fn grant(app: &App, session: &Session, forwarded: &Forwarded, query: &str) -> Result<Response<Body>, ApiError> {
     let auth = app.secrets.auth.as_ref().ok_or_else(ApiError::not_found)?;
-    let host = behind(query, forwarded).ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "this leads to no port of this instance"))?;
+    let host = behind(query, forwarded, session.instance())
+        .ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "this leads to no port of this instance"))?;
     let ticket = auth.issue_ticket(session, host.name()).map_err(ApiError::internal)?;
     let to = utf8_percent_encode(safe_page(&value(query, "to").unwrap_or_default()), INNER).to_string();
     let mut response = answer::see_other(&format!("{}://{host}{REDEEM}?ticket={ticket}&to={to}", forwarded.proto))?;
@@ -116,16 +116,20 @@ fn redeem(app: &App, host: &HostName, secure: bool, query: &str) -> Result<Respo
 
 /// The origin that the login's page may lead to in the end, when the page `to` is [`GRANT`]: browsers hold a form's answer to the
 /// page's own policy even over redirects.
-pub(super) fn origin_behind(to: &str, forwarded: &Forwarded) -> Option<String> {
+pub(super) fn origin_behind(to: &str, forwarded: &Forwarded, instance: &InstanceId) -> Option<String> {
     let query = to.strip_prefix(GRANT.trim_start_matches('/'))?.strip_prefix('?')?;
-    behind(query, forwarded).map(|host| format!("{}://{host}", forwarded.proto))
+    behind(query, forwarded, instance).map(|host| format!("{}://{host}", forwarded.proto))
 }
 
 /// The port's host that `query` names. Made of the host that was asked, so that it cannot be anybody else's.
-fn behind(query: &str, forwarded: &Forwarded) -> Option<HostName> {
+fn behind(query: &str, forwarded: &Forwarded, instance: &InstanceId) -> Option<HostName> {
     let own = forwarded.host.to_str().ok()?.parse::<HostName>().ok()?;
-    let host = format!("{}--{own}", value(query, "port")?).parse::<HostName>().ok()?;
-    PortHost::parse(&host).is_some().then_some(host)
+    let label = match own.instance() {
+        InstanceHost::Instance(_) => String::new(),
+        _ => format!("{instance}."),
+    };
+    let host = format!("{}--{label}{own}", value(query, "port")?).parse::<HostName>().ok()?;
+    PortHost::parse(&host).is_some_and(|host| host.instance == *instance).then_some(host)
 }
 
 fn value(query: &str, name: &str) -> Option<String> {
@@ -144,51 +148,52 @@ mod tests {
     use super::*;
 
     fn forwarded(host: &'static str) -> Forwarded {
-        Forwarded { client: None, proto: "https", host: HeaderValue::from_static(host) }
+        Forwarded { client: None, proto: "https", host: HeaderValue::from_static(host), prefix: String::new() }
+    }
+
+    fn id(text: &str) -> InstanceId {
+        text.parse().unwrap()
     }
 
     #[test]
     fn hosts_of_ports() {
         let host = |text: &str| PortHost::parse(&text.parse().unwrap());
         let known = host("3000--acme-web-code-1.srv7.example.com:8443").unwrap();
-        assert_eq!(
-            (known.port, known.instance.as_str(), known.own.as_str()),
-            (3000, "acme-web-code-1", "acme-web-code-1.srv7.example.com:8443")
-        );
-        for other in [
-            "acme-web-code-1.example.com",
-            "03000--a-b-code-1.x",
-            "99999--a-b-code-1.x",
-            "x--a-b-code-1.x",
-            "3000--other.x",
-            "--a-b-code-1.x",
-            "0--a-b-code-1.x",
-        ] {
+        let seen = (known.port.get(), known.instance.as_str(), known.own.as_str(), known.root.as_str());
+        assert_eq!(seen, (3000, "acme-web-code-1", "acme-web-code-1.srv7.example.com:8443", ""));
+        let below = host("3000--alice.example.com").unwrap();
+        assert_eq!((below.own.as_str(), below.root.as_str()), ("example.com", "/i/alice"));
+        for other in ["acme-web-code-1.example.com", "03000--a-b-code-1.x", "99999--a-b-code-1.x", "x--a-b-code-1.x", "0--a-b-code-1.x"] {
             assert_eq!(host(other), None, "{other}");
         }
     }
 
     #[test]
     fn the_way_there_leads_nowhere_else() {
-        let own = forwarded("acme-web-code-1.example.com");
-        let to = |query: &str| behind(query, &own).map(|host| host.to_string());
+        let (own, acme) = (forwarded("acme-web-code-1.example.com"), id("acme-web-code-1"));
+        let to = |query: &str| behind(query, &own, &acme).map(|host| host.to_string());
         assert_eq!(to("port=3000&to=x"), Some("3000--acme-web-code-1.example.com".into()));
         for query in
             ["", "port=", "port=x", "port=3000.evil.example/", "port=evil.example/%23", "port=3000%40evil", "port=3000--4000", "port=70000"]
         {
             assert_eq!(to(query), None, "{query}");
         }
-        assert_eq!(behind("port=3000", &forwarded("127.0.0.1:8080")), None, "no host names, no hosts of ports");
-        let origin = origin_behind("api/v1/code/session-transfer?port=3000&to=", &own);
+        let below = behind("port=3000", &forwarded("example.com"), &id("alice")).map(|host| host.to_string());
+        assert_eq!(below.as_deref(), Some("3000--alice.example.com"));
+        assert_eq!(behind("port=3000", &own, &id("bob")), None, "another instance's host is not on the way");
+        let origin = origin_behind("api/v1/code/session-transfer?port=3000&to=", &own, &acme);
         assert_eq!(origin.as_deref(), Some("https://3000--acme-web-code-1.example.com"));
-        assert_eq!(origin_behind("?port=3000", &own), None);
+        assert_eq!(origin_behind("?port=3000", &own, &acme), None);
     }
 
     #[test]
     fn the_question() {
-        let host = PortHost::parse(&"3000--a-b-code-1.example.com:8443".parse().unwrap()).unwrap();
-        let response = ask(&host, "https", "/x?y=1").unwrap();
+        let ask = |host: &str| {
+            let host = PortHost::parse(&host.parse().unwrap()).unwrap();
+            ask(&host, "https", "/x?y=1").unwrap().headers()["location"].to_str().unwrap().to_owned()
+        };
         let location = "https://a-b-code-1.example.com:8443/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
-        assert_eq!((response.status().as_u16(), response.headers()["location"].to_str().unwrap()), (303, location));
+        assert_eq!(ask("3000--a-b-code-1.example.com:8443"), location);
+        assert_eq!(ask("3000--alice.x"), "https://x/i/alice/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1");
     }
 }

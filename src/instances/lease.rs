@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::machine::Event;
 use super::registry::Instance;
 use crate::launch::Connector;
-use crate::model::InstanceId;
+use crate::model::{InstanceId, Port};
 use crate::sys::Stream;
 
 /// While it is held the instance counts as used; the last one dropped starts the idle clock.
@@ -40,6 +40,15 @@ impl Lease {
         move || {
             let connector = connector.upgrade();
             Box::pin(async move { connector.ok_or(io::ErrorKind::NotConnected)?.engine().await })
+        }
+    }
+
+    /// A way to connect to `port` on its loopback, good as [`Self::connect_engine`]'s is.
+    pub fn connect_port(&self, port: Port) -> impl Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync + use<> {
+        let connector = Arc::downgrade(&self.connector);
+        move || {
+            let connector = connector.upgrade();
+            Box::pin(async move { connector.ok_or(io::ErrorKind::NotConnected)?.port(port).await })
         }
     }
 }

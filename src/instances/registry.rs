@@ -128,6 +128,11 @@ impl Instances {
         }
     }
 
+    /// A lease, if the instance runs. Starts nothing.
+    pub fn running(&self, id: &InstanceId) -> Option<Lease> {
+        self.known(id)?.lease()
+    }
+
     /// A lease, as soon as the instance runs. The start goes on when the caller does not wait for it.
     ///
     /// # Errors

@@ -125,7 +125,10 @@ pub trait Connector: Send + Sync + 'static {
     /// Connects to the engine's socket.
     fn engine(&self) -> BoxFuture<'_, io::Result<Stream>>;
 
-    /// Connects to `port` on the instance's own loopback.
+    /// Connects to `port` on the instance's own loopback, IPv4 or IPv6. Whoever answers there is of this instance.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when what listens there is not the instance's; anything else means that nobody answers.
     fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>>;
 }
 

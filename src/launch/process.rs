@@ -4,6 +4,7 @@
 //! the same user as the daemon and share its files and network; what keeps tenants apart is the other launcher's business.
 
 mod output;
+mod ports;
 mod spawner;
 
 use std::io;
@@ -12,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
@@ -20,6 +20,7 @@ use crate::engine::{self, Engine, ServerDirs, ServerOptions};
 use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
 use output::OutputTail;
+use ports::OwnPorts;
 use spawner::Spawner;
 
 /// The environment variable by which every process of an instance is known, however far it detached itself.
@@ -88,7 +89,7 @@ impl ProcessLauncher {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(prepare(e)),
             _ => {}
         }
-        let connector = Arc::new(ProcessConnector { run: Dir::open(&run).map_err(prepare)? });
+        let run_dir = Dir::open(&run).map_err(prepare)?;
         let command = self.command(&dir, &run);
         let program = PathBuf::from(command.get_program());
         let spawned = self.spawner.spawn(command).await.ok_or(LaunchError::Closed)?;
@@ -97,6 +98,8 @@ impl ProcessLauncher {
         if let Some(pid) = pid {
             lock(&self.running).insert(id.clone(), pid);
         }
+        let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
         let running = Arc::clone(&self.running);
         let exit = async move {
@@ -214,6 +217,7 @@ fn is_absence(error: &io::Error) -> bool {
 
 struct ProcessConnector {
     run: Dir,
+    ports: OwnPorts,
 }
 
 impl Connector for ProcessConnector {
@@ -222,15 +226,7 @@ impl Connector for ProcessConnector {
     }
 
     fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>> {
-        Box::pin(async move {
-            // A dev server binds one of the two; which one is up to its runtime.
-            let stream = match TcpStream::connect(("127.0.0.1", port.get())).await {
-                Ok(stream) => stream,
-                Err(_) => TcpStream::connect(("::1", port.get())).await?,
-            };
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
-        })
+        Box::pin(self.ports.connect(port))
     }
 }
 
@@ -268,16 +264,19 @@ impl Belonging {
     }
 
     fn find_now(&self) -> io::Result<Vec<Pid>> {
+        ProcessTable::read().map(|table| self.members(&table))
+    }
+
+    fn members(&self, table: &ProcessTable) -> Vec<Pid> {
         let (root, dir, tail) = match self {
             Self::Instance(root, dir) => (*root, dir, &b""[..]),
             Self::Below(dir) => (None, dir, &b"/"[..]),
         };
         let mark = [MARKER.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes(), tail].concat();
-        let table = ProcessTable::read()?;
-        Ok(match self {
+        match self {
             Self::Instance(..) => table.members(root, |line| line == mark),
             Self::Below(_) => table.members(root, |line| line.starts_with(&mark)),
-        })
+        }
     }
 }
 

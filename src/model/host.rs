@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::InstanceId;
+use super::{InstanceId, Port};
 
 /// A host as a browser sends it: a name or an address, lower-cased, and the port when one was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct InvalidHost;
 pub enum InstanceHost {
     /// `PROJECT-CONTAINER-code-N`: this host is that instance's own origin.
     Instance(InstanceId),
+    /// `PORT--ID`: this host is the origin of whatever listens on that port of that instance.
+    Port(Port, InstanceId),
+    /// `DIGITS--…` with something that is no port or no instance id.
+    InvalidPort,
     /// Any other host: the path decides.
     Other,
 }
@@ -48,9 +52,23 @@ impl HostName {
         self.name == domain || self.name.strip_suffix(domain).is_some_and(|head| head.ends_with('.'))
     }
 
-    /// The instance that the first label names, if it names one.
+    /// The first label, and the domain that it lies in; that is empty for a name without a dot.
+    pub fn split_label(&self) -> (&str, &str) {
+        self.name.split_once('.').unwrap_or((&self.name, ""))
+    }
+
+    /// What the first label names: an instance, a port of one, or neither.
     pub fn instance(&self) -> InstanceHost {
-        let label = self.name.split('.').next().unwrap_or_default();
+        let label = self.split_label().0;
+        if let Some((digits, id)) = label.split_once("--")
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && !digits.is_empty()
+        {
+            return match (digits.parse(), id.parse()) {
+                (Ok(port), Ok(id)) => InstanceHost::Port(port, id),
+                _ => InstanceHost::InvalidPort,
+            };
+        }
         match label.parse::<InstanceId>() {
             Ok(id) if is_instance_label(label) => InstanceHost::Instance(id),
             _ => InstanceHost::Other,
@@ -124,7 +142,7 @@ mod tests {
     fn instance_labels() {
         let id = |text: &str| match host(text).instance() {
             InstanceHost::Instance(id) => Some(id.to_string()),
-            InstanceHost::Other => None,
+            _ => None,
         };
         assert_eq!(id("acme-web-code-1.srv7.example.com"), Some("acme-web-code-1".into()));
         assert_eq!(id("ACME-web-CODE-12.localhost:8080"), Some("acme-web-code-12".into()));
@@ -141,6 +159,23 @@ mod tests {
         ] {
             assert_eq!(id(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn port_labels() {
+        let port = |text: &str| host(text).instance();
+        let of = |number: &str, id: &str| InstanceHost::Port(number.parse().unwrap(), id.parse().unwrap());
+        assert_eq!(port("3000--acme-web-code-1.srv7.example.com"), of("3000", "acme-web-code-1"));
+        assert_eq!(port("3000--default.localhost:8080"), of("3000", "default"));
+        assert_eq!(port("5173--a--b.localhost"), of("5173", "a--b"));
+        for bad in ["0--a.x", "007--acme-web-code-1.x", "65536--a.x", "3000--.x", "3000---a.x", "3000--a_b.x", "3000--"] {
+            assert_eq!(port(bad), InstanceHost::InvalidPort, "{bad}");
+        }
+        for other in ["3000-acme.x", "--a.x", "a--b.x", "3000", "x3000--a.x"] {
+            assert_eq!(port(other), InstanceHost::Other, "{other}");
+        }
+        assert_eq!(host("3000--a.b.c:1").split_label(), ("3000--a", "b.c"));
+        assert_eq!(host("localhost").split_label(), ("localhost", ""));
     }
 
     #[test]

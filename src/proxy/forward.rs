@@ -1,6 +1,7 @@
 //! One request to an upstream and its answer.
 
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -19,6 +20,8 @@ pub struct Forwarded {
     pub proto: &'static str,
     /// The host that the client asked for.
     pub host: HeaderValue,
+    /// What a proxy in front of us has taken off the path, without the closing slash; mostly nothing.
+    pub prefix: String,
 }
 
 /// An upstream's answer.
@@ -53,6 +56,17 @@ pub async fn forward(upstream: &Upstream, request: Request<Body>, forwarded: &Fo
         parts.headers.insert(header::UPGRADE, protocol);
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
+    match exchange(upstream, parts, body).await? {
+        Reply::Response(mut response) => {
+            strip_hop_by_hop(response.headers_mut());
+            Ok(Reply::Response(response))
+        }
+        switched => Ok(switched),
+    }
+}
+
+/// Sends a request whose headers are as they shall be. Those of the answer are as they came.
+pub(super) async fn exchange(upstream: &Upstream, mut parts: Parts, body: Body) -> Result<Reply, ProxyError> {
     // The pool wants an absolute URI; the authority is a word, the connector knows where to go.
     let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     parts.uri = Uri::builder().scheme("http").authority("upstream").path_and_query(path).build()?;
@@ -63,7 +77,5 @@ pub async fn forward(upstream: &Upstream, request: Request<Body>, forwarded: &Fo
         let on_upgrade = hyper::upgrade::on(Response::from_parts(parts.clone(), body));
         return Ok(Reply::Switched(Response::from_parts(parts, ()), on_upgrade));
     }
-    let (mut parts, body) = response.into_parts();
-    strip_hop_by_hop(&mut parts.headers);
-    Ok(Reply::Response(Response::from_parts(parts, body)))
+    Ok(Reply::Response(response))
 }

@@ -1,6 +1,10 @@
 //! Which headers go on, which end here (RFC 9110, section 7.6).
 
+use std::net::IpAddr;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::forward::Forwarded;
 
 /// Headers that speak of one connection only, and those that must not be believed from a stranger.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -42,6 +46,28 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, client: Option<&str>, proto
     }
     headers.insert("x-forwarded-proto", HeaderValue::from_static(proto));
     headers.insert("x-forwarded-host", host.clone());
+}
+
+/// Says the same in the header that RFC 7239 made for it.
+pub(super) fn set_forwarded_standard(headers: &mut HeaderMap, forwarded: &Forwarded) {
+    let mut pairs = Vec::new();
+    if let Some(client) = &forwarded.client {
+        // An IPv6 address stands in brackets, and that in quotes. What a proxy said of its client may be anything.
+        match client.parse() {
+            Ok(IpAddr::V6(ip)) => pairs.push(format!("for=\"[{ip}]\"")),
+            Ok(IpAddr::V4(ip)) => pairs.push(format!("for={ip}")),
+            Err(_) => pairs.push("for=unknown".to_owned()),
+        }
+    }
+    if let Ok(host) = forwarded.host.to_str()
+        && !host.contains(['"', '\\'])
+    {
+        pairs.push(format!("host=\"{host}\""));
+    }
+    pairs.push(format!("proto={}", forwarded.proto));
+    if let Ok(value) = HeaderValue::from_str(&pairs.join(";")) {
+        headers.insert(header::FORWARDED, value);
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,22 @@
 //! Forwards a request, tunnels an upgrade. Knows no instances and no users: it is given something it can connect with.
 
+mod app;
 mod body;
+mod cookies;
 mod error;
+mod expect;
 mod forward;
 mod headers;
+mod rewrite;
 mod tunnel;
 mod upstream;
 
+pub use app::{Exposure, forward_app, wants_websocket};
 pub use body::{Body, BoxError, Guarded, IdleTimeout};
+pub use cookies::is_own_cookie;
 pub use error::ProxyError;
 pub use forward::{Forwarded, Reply, forward, wants_upgrade};
 pub use headers::strip_hop_by_hop;
+pub use rewrite::Mount;
 pub use tunnel::{Traffic, tunnel};
 pub use upstream::Upstream;

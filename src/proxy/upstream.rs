@@ -20,7 +20,7 @@ use crate::sys::Stream;
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// How many idle connections are kept per upstream.
-const POOL_SIZE: usize = 8;
+const POOL_SIZE: usize = 64;
 
 type Connect = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync>;
 

@@ -10,6 +10,7 @@ mod packet;
 mod procfs;
 mod quota;
 mod resources;
+mod socket_owner;
 mod spawn;
 mod stream;
 mod terminal;
@@ -26,6 +27,7 @@ pub use packet::{
 pub use procfs::{Pid, ProcessTable, signal};
 pub use quota::{quota_used, set_user_quota};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
+pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
 pub use terminal::read_hidden;

@@ -40,6 +40,13 @@ test('the page for embedding works on its own and for a named instance', scene(a
   assert.equal(new URL(frame.url()).pathname, '/i/alice/');
   await openFromExplorer(frame, 'notes.txt');
   assert.equal(daemon.instance('alice').engines().length, 1);
+  // What the page around it vouches for stays with the frame when it goes elsewhere.
+  const key = () => frame.evaluate(() => fetch('/i/alice/mint-key', { method: 'POST' }).then((answer) => answer.status));
+  assert.equal(await key(), 200);
+  page.watch.leave();
+  await frame.goto(`${daemon.url}i/alice/?ew=true`, { waitUntil: 'commit' });
+  await ready(frame);
+  assert.equal(await key(), 200);
 }));
 
 test('a page of another origin cannot frame the editor', scene(async ({ daemon, project, profile }, t) => {

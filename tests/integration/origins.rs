@@ -35,13 +35,26 @@ fn other_origins_may_link_but_not_script() {
     assert_eq!(ws("null"), Err("origin_refused".into()));
     assert_eq!(ws(&format!("http://localhost:{}", daemon.address.port())), Err("origin_refused".into()));
     assert_eq!(ws(&own), Ok(()));
-    let post = |origin: &str| request(daemon.address, "POST", "/mint-key", &[("Origin", origin)], b"").status;
-    assert_eq!((post("http://evil.example"), post(&own)), (403, 200));
+    let page = daemon.get("/?ew=1").text();
+    let pass = page.split("let pass = \"").nth(1).unwrap().split('"').next().unwrap();
+    let post =
+        |origin: &str, pass| request(daemon.address, "POST", "/mint-key", &[("Origin", origin), ("Hoody-Code-Page", pass)], b"").status;
+    assert_eq!((post("http://evil.example", pass), post(&own, pass)), (403, 200));
+    assert_eq!(post(&own, "x"), 403, "an app on /proxy is of our origin, and is not the editor");
+    assert_eq!(request(daemon.address, "POST", "/i/bob/mint-key", &[("Origin", &own), ("Hoody-Code-Page", pass)], b"").status, 403);
     let fetch = |path: &str, site: &str, mode: &str| daemon.send("GET", path, &[("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode)]).status;
     assert_eq!(fetch("/i/victim/?ew=1", "cross-site", "no-cors"), 403, "an image on another page starts nothing");
     assert_eq!(fetch("/i/victim/?ew=1", "same-site", "cors"), 403, "nor does a dev server on another port");
     assert_eq!(daemon.status("victim")["state"], "stopped");
     assert_eq!(fetch("/?ew=1", "cross-site", "navigate"), 200, "a link is a link");
+    assert_eq!(fetch("/?ew=1", "same-origin", "cors"), 403, "the editor's page is not fetched, not even from our own origin");
+    let framed = |path: &str| {
+        let headers = [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+        daemon.send("GET", path, &headers).text()
+    };
+    assert!(framed("/?ew=1").contains("let pass = \"\""), "what is around the frame may read in it");
+    assert!(framed("/api/v1/code?ew=1").contains("name=\"hoody-code \""));
+    assert!(!daemon.get("/api/v1/code?ew=1").text().contains("name=\"hoody-code \""));
     let frame = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
     assert_eq!(daemon.send("GET", "/i/victim/?ew=1", &frame).status, 403, "a frame in a foreign page is none");
     assert_eq!(daemon.status("victim")["state"], "stopped");

@@ -28,6 +28,8 @@ if (behaviour === "detach") {
 
 const page = `<!DOCTYPE html><html><head><meta id="vscode-workbench-web-configuration" data-settings="{&quot;remoteAuthority&quot;:&quot;remote&quot;}"></head><body></body></html>`;
 
+const app = require("./fake-app.js");
+
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, "http://engine");
   const route = url.pathname.replace(base, "");
@@ -63,6 +65,12 @@ const server = http.createServer((request, response) => {
   } else if (route === "/drip") {
     response.write("one ");
     response.on("close", () => fs.writeFileSync(path.join(option("--user-data-dir"), "closed"), "yes"));
+  } else if (route === "/listen" || route === "/close") {
+    // What a user would do in a terminal.
+    const options = Object.fromEntries(url.searchParams);
+    if (options.port) options.port = Number(options.port);
+    const done = route === "/listen" ? app.listen(options) : app.close(options.port);
+    done.then((result) => response.end(String(result)), (error) => response.writeHead(500).end(String(error)));
   } else if (route === "/die") {
     response.write("half");
     setImmediate(() => process.exit(7));

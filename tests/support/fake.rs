@@ -21,6 +21,7 @@ impl FakeEngine {
         let tree = dir.path().join("tree");
         std::fs::create_dir_all(tree.join("out/vs")).expect("directories");
         std::fs::write(tree.join("out/server-main.js"), include_str!("fake-engine.js")).expect("a server");
+        std::fs::write(tree.join("out/fake-app.js"), include_str!("fake-app.js")).expect("an app");
         std::fs::write(tree.join("out/vs/workbench.js"), "console.log('workbench');\n".repeat(500)).expect("a script");
         let product = r#"{"nameShort":"fake","applicationName":"fake","version":"1.0.0","commit":"c0ffee","quality":"stable"}"#;
         std::fs::write(tree.join("product.json"), product).expect("a product");

@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps to wait for something: [`eventually`] looks again until a deadline.
 
+mod app;
 mod daemon;
 mod fake;
 mod http;
@@ -11,6 +12,7 @@ mod websocket;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use app::{App, percent};
 pub(crate) use daemon::Daemon;
 pub(crate) use fake::{FakeEngine, real_engine};
 pub(crate) use http::{Response, exchange, read_response, request};

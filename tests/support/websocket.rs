@@ -12,6 +12,11 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Upgrades; the answer instead when the server refuses.
     pub(crate) fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Self, Response> {
+        Self::open_with_head(address, path, headers).map(|(socket, _)| socket)
+    }
+
+    /// The same with the head of the answer.
+    pub(crate) fn open_with_head(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<(Self, Response), Response> {
         let mut head = format!(
             "GET {path} HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -28,7 +33,7 @@ impl WebSocket {
         if response.status == 101 {
             // The value that RFC 6455, section 1.3, computes for this very key.
             assert_eq!(response.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-            Ok(Self { stream })
+            Ok((Self { stream }, response))
         } else {
             Err(response)
         }

@@ -5,6 +5,7 @@ use hyper::body::Incoming;
 
 use super::super::answer::ApiError;
 use super::super::app::Context;
+use super::super::page_pass;
 use super::super::pages;
 use super::open::{self, Opening};
 use crate::proxy::Body;
@@ -16,5 +17,8 @@ pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Re
         // The editor comes up while the browser fetches the frame. Whoever finds no room learns it here, with a proper status.
         context.app.instances.begin(&context.instance)?;
     }
-    Ok(pages::embed(&context.live.config.page, &parameters.to_query()))
+    let pass = page_pass::for_embedding(context, request.headers()).await;
+    let mut response = pages::embed(&context.live.config.page, &parameters.to_query(), pass.as_deref().unwrap_or_default());
+    pages::own_window(response.headers_mut(), &context.forwarded);
+    Ok(response)
 }

@@ -63,7 +63,7 @@ fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result
 
 /// Carries bytes until either side is done, the daemon's drain runs out or the session that opened it ends. The lease goes with
 /// it.
-fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
+pub(super) fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
     let app = Arc::clone(&context.app);
     let client = context.forwarded.client.clone();
     let access = context.live.config.log.access;

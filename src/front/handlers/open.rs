@@ -64,6 +64,6 @@ async fn look(context: &Context, path: &AbsolutePath) -> Result<PathKind, ApiErr
 }
 
 /// Runs what blocks on the disk aside.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(in super::super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
 }

@@ -9,9 +9,11 @@ use super::super::answer::{self, ApiError};
 use super::super::app::Context;
 use super::super::cookies;
 use super::super::gate::is_navigation;
+use super::super::page_pass;
 use super::super::pages;
 use super::super::query::Parameters;
 use super::open::{self, Opening};
+use super::port;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward};
@@ -40,7 +42,8 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
             None => return Ok(pages::loader(&config.page)),
         },
     };
-    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?).await };
+    let pass = page_pass::script(&context, request.headers()).await?;
+    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?, &pass).await };
     // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
     tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
 }
@@ -125,7 +128,7 @@ fn set_locale_cookie(headers: &mut http::HeaderMap, locale: &str) {
 }
 
 /// The page as we want it.
-async fn shape(context: &Context, response: Response<Incoming>) -> Result<Response<Body>, ApiError> {
+async fn shape(context: &Context, response: Response<Incoming>, pass: &str) -> Result<Response<Body>, ApiError> {
     let (mut parts, body) = response.into_parts();
     let is_html = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let body = Limited::new(body, MAX_PAGE).collect().await.map_err(ApiError::internal)?.to_bytes();
@@ -138,10 +141,10 @@ async fn shape(context: &Context, response: Response<Incoming>) -> Result<Respon
     let page = &context.live.config.page;
     let changes = PageChanges {
         settings: page.settings.clone(),
-        options: page.options.clone(),
+        options: port::with_template(context, page.options.clone()),
         styles: context.live.custom.styles(),
         scripts: context.live.custom.scripts(),
-        head: &if page.loader { pages::overlay(page) } else { String::new() },
+        head: &if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() },
     };
     let body = match rewrite(&body, &nonce, &changes) {
         Ok(rewritten) => rewritten.into(),
@@ -161,5 +164,6 @@ async fn shape(context: &Context, response: Response<Incoming>) -> Result<Respon
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    pages::own_window(headers, &context.forwarded);
     Ok(Response::from_parts(parts, Body::Full(body)))
 }

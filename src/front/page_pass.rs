@@ -1,0 +1,65 @@
+//! The pass that opens what only the editor's own page may ask for: given with the page, demanded of browsers.
+
+use askama::Template;
+use http::header::HeaderMap;
+
+use super::answer::{ApiError, ErrorCode};
+use super::app::Context;
+use super::handlers::open::blocking;
+use crate::auth::PagePasses;
+
+/// The header in which a page shows its pass.
+const HEADER: &str = "hoody-code-page";
+
+#[derive(Template)]
+#[template(path = "page-pass.html", config = "src/front/pages/askama.toml")]
+struct Script<'a> {
+    pass: &'a str,
+}
+
+/// The script for the editor's page. In a frame the page gets no pass: the page around it may be an app's. The page for embedding
+/// hands its own one down.
+pub(super) async fn script(context: &Context, headers: &HeaderMap) -> Result<String, ApiError> {
+    let pass = if framed(headers) { String::new() } else { issue(context).await };
+    Script { pass: &pass }.render().map_err(ApiError::internal)
+}
+
+/// The pass for the page for embedding. None in a page of our own origin, where only an app can be what embeds.
+pub(super) async fn for_embedding(context: &Context, headers: &HeaderMap) -> Option<String> {
+    if framed(headers) && headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
+        return None;
+    }
+    Some(issue(context).await)
+}
+
+/// Demands the pass of whatever is sent by a browser. Other programs have no pages, and no scripts of strangers in them.
+pub(super) async fn check(context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
+    let browser = ["sec-fetch-site", "origin", "referer"].iter().any(|name| headers.contains_key(*name));
+    let pass = headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !browser || passes(context).await?.admits(pass, now()) {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::OriginRefused, "only the editor's own page may ask for this"))
+}
+
+fn framed(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|dest| dest != "document")
+}
+
+async fn issue(context: &Context) -> String {
+    match passes(context).await {
+        Ok(passes) => passes.issue(now()),
+        // A full disk must not keep the editor from opening: it goes on without what needs a pass. The cause is in the log.
+        Err(_) => String::new(),
+    }
+}
+
+async fn passes(context: &Context) -> Result<PagePasses, ApiError> {
+    let (store, id) = (context.app.store.clone(), context.instance.clone());
+    let secret: [u8; 32] = blocking(move || store.mint_key(&id)).await??;
+    Ok(PagePasses::new(&secret))
+}
+
+fn now() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
+}

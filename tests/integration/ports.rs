@@ -1,0 +1,161 @@
+//! Which ports are reached, by which URL, and what is said of those that are not.
+
+use std::net::TcpListener;
+
+use crate::support::{App, Daemon, FakeEngine, WebSocket, eventually, request};
+
+#[test]
+fn all_forms_reach_an_app_on_either_loopback() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[server]\ndomains = ['example.com']\n");
+    for address in ["127.0.0.1", "::1", "0.0.0.0", "::"] {
+        let app = App::start(&daemon, "alice", address);
+        let port = app.port;
+        let url = |path: &str, host: Option<String>| {
+            let headers: Vec<_> = host.iter().map(|host| ("Host", host.as_str())).collect();
+            let answer = daemon.send("GET", path, &headers);
+            assert_eq!(answer.status, 200, "{path} on {address}: {}", answer.text());
+            answer.json()["url"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(url(&format!("/i/alice/proxy/{port}/a%2Fb//c?x=%20&y"), None), "/a%2Fb//c?x=%20&y");
+        assert_eq!(url(&format!("/i/alice/proxy/{port}//x"), None), "//x");
+        assert_eq!(url(&format!("/i/alice/absproxy/{port}/a?x"), None), format!("/i/alice/absproxy/{port}/a?x"));
+        assert_eq!(url("/mint-key?x", Some(format!("{port}--alice.localhost:{}", daemon.address.port()))), "/mint-key?x");
+    }
+    let app = App::start(&daemon, "a-b-code-1", "127.0.0.1");
+    let host = [("Host", "a-b-code-1.example.com")];
+    assert_eq!(daemon.send("GET", &format!("/proxy/{}/x", app.port), &host).json()["url"], "/x");
+    let host = format!("{}--a-b-code-1.example.com", app.port);
+    assert_eq!(daemon.send("GET", "/i/alice/", &[("Host", &host)]).json()["url"], "/i/alice/");
+}
+
+#[test]
+fn a_missing_slash_is_added() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let app = App::start(&daemon, "default", "127.0.0.1");
+    let answer = daemon.get(&format!("/proxy/{}?a=1&b", app.port));
+    assert_eq!((answer.status, answer.header("location")), (302, Some(format!("{}/?a=1&b", app.port).as_str())));
+    let answer = request(daemon.address, "POST", &format!("/proxy/{}", app.port), &[], b"body");
+    assert_eq!((answer.status, answer.header("location")), (307, Some(format!("{}/", app.port).as_str())));
+    let path = format!("/absproxy/{}", app.port);
+    assert_eq!(daemon.get(&path).json()["url"], path, "whether it wants a slash there is for the app to say");
+}
+
+#[test]
+fn what_is_no_port_is_400() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    for path in
+        ["/proxy/0/", "/proxy/65536/", "/proxy/007/", "/proxy/-1/", "/proxy//", "/proxy/", "/proxy/x/", "/proxy/%33000/", "/absproxy/0/"]
+    {
+        let answer = daemon.get(path);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_port"), "{path}");
+    }
+    for host in ["007--alice.localhost", "70000--alice.localhost", "3000--a_b.localhost"] {
+        assert_eq!(daemon.send("GET", "/", &[("Host", host)]).code(), "invalid_port", "{host}");
+    }
+    assert_eq!(daemon.get("/proxy").status, 404);
+}
+
+#[test]
+fn nobody_looks_into_other_instances_or_the_host() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[ports]\nallow = [1, 22]\ndeny = ['40000-40001']\n");
+    let alice = App::start(&daemon, "alice", "127.0.0.1");
+    let bob = App::start(&daemon, "bob", "::1");
+    let of_the_host = TcpListener::bind("127.0.0.1:0").unwrap();
+    let on_all = TcpListener::bind("0.0.0.0:0").unwrap();
+    let number = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let code = |id: &str, port: u16| {
+        let answer = daemon.get(&format!("/i/{id}/proxy/{port}/"));
+        if answer.status == 200 { "ok".to_owned() } else { format!("{} {}", answer.status, answer.code()) }
+    };
+    assert_eq!((code("alice", alice.port), code("bob", bob.port)), ("ok".into(), "ok".into()));
+    for (id, port) in [
+        ("alice", bob.port),
+        ("bob", alice.port),
+        ("alice", number(&of_the_host)),
+        ("alice", number(&on_all)),
+        ("alice", daemon.address.port()),
+        ("alice", 1023),
+        ("alice", 40_000),
+    ] {
+        assert_eq!(code(id, port), "403 port_refused", "{id} {port}");
+    }
+    assert_eq!(code("alice", 1), "502 port_unreachable", "allowed, but nobody is there");
+    // On one loopback the host, on the other the instance: the instance's own is found.
+    let port = number(&of_the_host);
+    let own = App::start_on(&daemon, "alice", "::1", port);
+    assert_eq!(daemon.get(&format!("/i/alice/proxy/{}/x", own.port)).json()["url"], "/x");
+    assert_eq!(code("bob", port), "403 port_refused");
+}
+
+#[test]
+fn a_port_that_changes_hands_is_looked_at_again() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let app = App::start(&daemon, "alice", "127.0.0.1");
+    let path = format!("/i/alice/proxy/{}/", app.port);
+    assert_eq!(daemon.get(&path).status, 200);
+    app.close();
+    assert_eq!(daemon.get(&path).code(), "port_unreachable");
+    let thief = TcpListener::bind(("127.0.0.1", app.port)).unwrap();
+    assert_eq!(daemon.get(&path).code(), "port_refused");
+    thief.set_nonblocking(true).unwrap();
+    assert!(thief.accept().is_err(), "nobody has even knocked");
+    drop(thief);
+    App::start_on(&daemon, "alice", "0.0.0.0", app.port);
+    assert_eq!(daemon.get(&path).status, 200);
+}
+
+#[test]
+fn forms_and_the_whole_can_be_switched_off() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[ports]\npath_form = false\n");
+    let app = App::start(&daemon, "default", "127.0.0.1");
+    assert_eq!(daemon.get(&format!("/proxy/{}/", app.port)).code(), "port_refused");
+    assert_eq!(daemon.get(&format!("/absproxy/{}/", app.port)).code(), "port_refused");
+    assert_eq!(daemon.send("GET", "/", &[("Host", &format!("{}--default.localhost", app.port))]).status, 200);
+    std::fs::write(daemon.config_file(), "[ports]\nenabled = false\n").unwrap();
+    daemon.signal("HUP");
+    eventually("the new configuration", || {
+        (daemon.send("GET", "/", &[("Host", &format!("{}--default.localhost", app.port))]).status == 403).then_some(())
+    });
+}
+
+#[test]
+fn a_port_wakes_nobody_and_its_page_waits() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let answer = daemon.get("/i/alice/proxy/3000/");
+    assert_eq!((answer.status, answer.code().as_str()), (502, "port_unreachable"));
+    assert_eq!(daemon.status("alice")["state"], "stopped");
+    let page = daemon.send("GET", "/i/alice/proxy/3000/", &[("Accept", "text/html")]);
+    assert_eq!((page.status, page.header("hoody-code-error")), (502, Some("port_unreachable")));
+    assert!(page.text().contains("data-hoody=\"port\"") && page.text().contains("location.reload"), "{}", page.text());
+    let head = daemon.send("HEAD", "/i/alice/proxy/3000/", &[("Accept", "text/html")]);
+    assert_eq!((head.status, head.header("hoody-code-error"), head.body.len()), (502, Some("port_unreachable"), 0));
+}
+
+#[test]
+fn an_open_app_counts_as_use() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let app = App::start(&daemon, "default", "127.0.0.1");
+    let socket = WebSocket::open(daemon.address, &format!("/proxy/{}/socket", app.port), &[]).map_err(|r| r.text()).unwrap();
+    let stream = daemon.begin(&format!("/proxy/{}/events", app.port));
+    eventually("both count", || (daemon.status("default")["clients"] == 2).then_some(()));
+    drop((socket, stream));
+    eventually("neither does", || (daemon.status("default")["clients"] == 0).then_some(()));
+}
+
+#[test]
+fn the_workbench_is_told_how_to_open_ports() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[server]\ndomains = ['example.com']\n[ports]\nhost_form = true\n");
+    let page = |path: &str, host: &str| daemon.send("GET", path, &[("Host", host)]).text();
+    assert!(page("/?ew=1", "a-b-code-1.example.com").contains("//{{port}}--a-b-code-1.example.com/"));
+    assert!(page("/i/alice/?ew=1", "localhost:8080").contains("//{{port}}--alice.localhost:8080/"));
+    assert!(!page("/?ew=1", "127.0.0.1:8080").contains("{{port}}"), "an address has no names below it");
+}
