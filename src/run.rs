@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::auth;
-use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine};
+use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine, run_instances};
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
 use crate::model::Password;
@@ -33,6 +33,10 @@ pub fn run() -> ExitCode {
         Command::Engine(command) => match run_engine(&command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(EX_CANTCREAT, &e),
+        },
+        Command::Instances(command) => match run_instances(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
         },
         Command::Password => password(),
     }
@@ -150,8 +154,10 @@ fn announce(service: &Service, listeners: &[Bound], config: &Config) {
     });
     for place in urls.chain(sockets) {
         tracing::info!("serving {place}");
-        // The one line that is for whoever started us by hand, or for a script that asked for port 0.
-        say(&place);
+        // The one line that is for whoever started us by hand, or for a script that asked for port 0. The journal has it already.
+        if std::env::var_os("JOURNAL_STREAM").is_none() {
+            say(&place);
+        }
     }
     if let Some(made) = service.made_password() {
         // A journal is read by more people than a terminal.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::model::InstanceId;
+
 /// VS Code as a URL.
 #[derive(Debug, Parser)]
 #[command(name = "hoody-code", version, about, arg_required_else_help = true)]
@@ -18,6 +20,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve editors.
     Serve(ServeArgs),
+    /// See and manage instances: the editors of people.
+    #[command(subcommand)]
+    Instances(InstancesCommand),
     /// Manage the engines: the VS Code builds that editors are made of.
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -96,5 +101,84 @@ pub enum EngineCommand {
         /// The directory of engines to work on.
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
+    },
+}
+
+/// How the daemon is asked, and how its answer is shown.
+#[derive(Clone, Debug, Args)]
+pub struct ControlOptions {
+    /// The daemon's control socket.
+    #[arg(long, value_name = "PATH", env = "HOODY_CODE_SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The commands on instances.
+#[derive(Debug, Subcommand)]
+pub enum InstancesCommand {
+    /// List all instances, also those that do not run.
+    List {
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Show what is known of one.
+    Show {
+        /// Which.
+        id: InstanceId,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Start one, and wait until it answers.
+    Start {
+        /// Which.
+        id: InstanceId,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Stop one: its editor, its terminals, everything it runs.
+    Stop {
+        /// Which.
+        id: InstanceId,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Stop one and start it again.
+    Restart {
+        /// Which.
+        id: InstanceId,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Show everything the journal has of one: the daemon's records and what its editor said.
+    Logs {
+        /// Which.
+        id: InstanceId,
+        /// Go on as new lines come.
+        #[arg(long, short)]
+        follow: bool,
+        /// How many lines to begin with.
+        #[arg(long, short = 'n', default_value_t = 100)]
+        lines: u32,
+        /// For programs: one JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop one and forget it. Its files stay, unless told otherwise.
+    Remove {
+        /// Which.
+        id: InstanceId,
+        /// Delete its files as well. There is no way back.
+        #[arg(long)]
+        purge: bool,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
     },
 }

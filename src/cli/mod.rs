@@ -1,9 +1,13 @@
 //! The command line: one definition of all commands, and the clients among them.
 
 mod args;
+mod client;
 mod engine;
+mod instances;
 mod password;
+mod table;
 
-pub use args::{Cli, Command, EngineCommand, ServeArgs};
+pub use args::{Cli, Command, ControlOptions, EngineCommand, InstancesCommand, ServeArgs};
 pub use engine::run as run_engine;
+pub use instances::{InstancesError, run as run_instances};
 pub use password::{PasswordError, read as read_password};

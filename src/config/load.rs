@@ -130,7 +130,11 @@ fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError
     Ok(Server { listen, launcher, data_dir, domains, trusted_proxies, drain })
 }
 
-fn default_data_dir() -> Result<PathBuf, ConfigError> {
+/// Where data is kept when nobody says: `$XDG_DATA_HOME/hoody-code`, or below `~/.local/share`.
+///
+/// # Errors
+/// When neither variable is set.
+pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
     let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
     base.map(|base| base.join("hoody-code"))

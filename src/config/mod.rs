@@ -12,7 +12,7 @@ mod tls;
 pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 pub use error::ConfigError;
 pub use hosting::{Base, Class, DEFAULT_CLASS, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
-pub use load::{BrokerConfig, Overrides, load, load_for_broker};
+pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
 pub use login::{Login, PasswordFlags, PasswordSource};
 pub use ports::Ports;
 pub use tls::Tls;

@@ -29,6 +29,7 @@ pub(super) enum ErrorCode {
     OriginRefused,
     PortRefused,
     FolderNotFound,
+    InstanceNotFound,
     WorkspaceNotFound,
     NotFound,
     MethodNotAllowed,
@@ -58,7 +59,7 @@ impl ErrorCode {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::OriginRefused | Self::PortRefused => StatusCode::FORBIDDEN,
-            Self::FolderNotFound | Self::WorkspaceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::FolderNotFound | Self::WorkspaceNotFound | Self::InstanceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
@@ -84,6 +85,7 @@ impl ErrorCode {
             Self::PortRefused => "port_refused",
             Self::FolderNotFound => "folder_not_found",
             Self::WorkspaceNotFound => "workspace_not_found",
+            Self::InstanceNotFound => "instance_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Internal => "internal",
@@ -126,6 +128,7 @@ impl ErrorCode {
             Self::WorkspaceNotFound => {
                 ("This workspace is not there", "Check the path of the .code-workspace file. “?ew=true” opens an empty window.")
             }
+            Self::InstanceNotFound => ("There is no such instance", "`hoody-code instances list` shows those that there are."),
             Self::NotFound => ("Nothing is here", "The editor is at the root of this address."),
             Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
             Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),

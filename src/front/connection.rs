@@ -23,7 +23,7 @@ use super::app::{App, Peer};
 use super::linger::Lingering;
 use super::listener::Kind;
 use super::tls::Protocol;
-use super::{handlers, http2, redirect};
+use super::{control, handlers, http2, redirect};
 use crate::config::Limits;
 use crate::proxy::{Body, BoxError};
 use crate::sys::Stream;
@@ -49,6 +49,14 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
     let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer);
     let ended = match (kind, &app.secrets.certificate) {
         (Kind::Http, _) => http1(Lingering::new(stream), &limits, stopping, respond(Arc::clone(&app))).await,
+        (Kind::Control, _) => {
+            let peer = stream.peer_uid();
+            let answer = move |request: Request<Incoming>| {
+                let app = Arc::clone(&app);
+                async move { control::answer(&app, &request, peer).await.map(|body| Recorded { body, record: None }) }
+            };
+            http1(Lingering::new(stream), &limits, stopping, answer).await
+        }
         (Kind::Redirect, _) => {
             let redirected = Arc::clone(&app);
             let answer = move |request: Request<Incoming>| {

@@ -4,7 +4,10 @@ use std::os::fd::OwnedFd;
 
 use super::error::ServeError;
 use crate::config::{Config, ConfigError, ListenAddress};
-use crate::sys::Listener;
+use crate::sys::{self, Listener};
+
+/// The name of the control socket in the data directory; the command line looks for it there.
+const CONTROL: &str = "control.sock";
 
 /// What the connections of a listener speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub enum Kind {
     Https,
     /// Plain HTTP, only to be told to come by TLS.
     Redirect,
+    /// The operator's own routes, over plain HTTP on a unix socket.
+    Control,
 }
 
 /// A listener and its kind.
@@ -34,6 +39,7 @@ impl Kind {
             "http" | "hoody-code.socket" => Some(Self::Http),
             "https" => Some(Self::Https),
             "redirect" => Some(Self::Redirect),
+            "control" => Some(Self::Control),
             _ => None,
         }
     }
@@ -55,7 +61,10 @@ pub async fn bind(passed: Vec<(String, OwnedFd)>, config: &Config) -> Result<Vec
         check_passed(&listener, kind, config)?;
         listeners.push(Bound { listener, kind });
     }
-    if !listeners.is_empty() {
+    if !listeners.iter().any(|bound| bound.kind == Kind::Control) {
+        listeners.extend(own_control(config));
+    }
+    if listeners.iter().any(|bound| bound.kind != Kind::Control) {
         return Ok(listeners);
     }
     for address in &config.server.listen {
@@ -71,6 +80,20 @@ pub async fn bind(passed: Vec<(String, OwnedFd)>, config: &Config) -> Result<Vec
     Ok(listeners)
 }
 
+/// The control socket of a daemon that systemd gave none: in its data directory, for its own user alone.
+fn own_control(config: &Config) -> Option<Bound> {
+    let path = config.server.data_dir.join(CONTROL);
+    let listening = sys::create_private_dir(&config.server.data_dir).and_then(|()| Listener::unix(&path));
+    match listening {
+        Ok(listener) => Some(Bound { listener, kind: Kind::Control }),
+        // A deep data directory does not fit into a socket's address. Editors are served all the same.
+        Err(e) => {
+            tracing::warn!("no control socket at {}: {e}", path.display());
+            None
+        }
+    }
+}
+
 /// What the configuration checks of its own addresses.
 fn check_passed(listener: &Listener, kind: Kind, config: &Config) -> Result<(), ConfigError> {
     let open = listener.tcp_address().filter(|address| !address.ip().is_loopback());
@@ -78,6 +101,10 @@ fn check_passed(listener: &Listener, kind: Kind, config: &Config) -> Result<(), 
         && !config.login.required
     {
         let message = format!("without a login, {address} would be open to everybody");
+        return Err(ConfigError::Value { key: "a socket of systemd", message });
+    }
+    if kind == Kind::Control && listener.tcp_address().is_some() {
+        let message = "one named 'control' has to be a unix socket".to_owned();
         return Err(ConfigError::Value { key: "a socket of systemd", message });
     }
     if kind == Kind::Https && config.tls.is_none() {

@@ -7,6 +7,7 @@ mod access;
 mod answer;
 mod app;
 mod connection;
+mod control;
 mod cookies;
 mod error;
 mod gate;

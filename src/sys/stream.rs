@@ -55,6 +55,14 @@ impl Stream {
         }
     }
 
+    /// The user at the other end of a unix socket; none for TCP.
+    pub fn peer_uid(&self) -> Option<u32> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+        }
+    }
+
     /// Our own TCP address on this connection; none for a unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match self {

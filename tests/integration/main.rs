@@ -8,6 +8,7 @@ mod support;
 
 mod api;
 mod assets;
+mod control;
 mod fail2ban;
 mod framing;
 mod lifecycle;

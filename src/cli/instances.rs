@@ -1,0 +1,148 @@
+//! `hoody code instances …`: what runs, for people and for programs.
+
+use std::io::{self, Write};
+use std::process::Command;
+
+use http::Method;
+use serde_json::Value;
+
+use super::args::InstancesCommand;
+use super::client::{self, ClientError};
+use super::table::Table;
+use crate::model::InstanceId;
+
+/// Why a command on instances failed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstancesError {
+    /// The daemon cannot be asked, or said no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The journal cannot be read.
+    #[error("cannot run journalctl: {0}")]
+    Journal(io::Error),
+    /// The output cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl InstancesError {
+    /// Exit status (sysexits.h).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) => error.exit_code(),
+            Self::Journal(_) => 69,
+            Self::Write(_) => 74,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// As [`InstancesError`] says.
+pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
+    let ask = |options: &super::args::ControlOptions, method: Method, path: String| {
+        client::ask(&client::socket(options.socket.as_deref()), method, &path)
+    };
+    let of = |id: &InstanceId| format!("/api/v1/instances/{id}");
+    match command {
+        InstancesCommand::List { control } => {
+            let answer = ask(control, Method::GET, "/api/v1/instances".to_owned())?;
+            if control.json {
+                return print(&answer["instances"]);
+            }
+            Ok(list(answer["instances"].as_array().map(Vec::as_slice).unwrap_or_default())?)
+        }
+        InstancesCommand::Show { id, control } => {
+            let answer = ask(control, Method::GET, of(id))?;
+            if control.json {
+                return print(&answer);
+            }
+            let mut out = io::stdout().lock();
+            for (name, value) in answer.as_object().into_iter().flatten() {
+                writeln!(out, "{name:>14}  {}", text(value))?;
+            }
+            Ok(())
+        }
+        InstancesCommand::Start { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/start")?),
+        InstancesCommand::Stop { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/stop")?),
+        InstancesCommand::Restart { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/restart")?),
+        InstancesCommand::Remove { id, purge, control } => {
+            let query = if *purge { "?purge=true" } else { "" };
+            report(control.json, &ask(control, Method::DELETE, of(id) + query)?)
+        }
+        InstancesCommand::Logs { id, follow, lines, json } => logs(id, *follow, *lines, *json),
+    }
+}
+
+fn print(value: &Value) -> Result<(), InstancesError> {
+    writeln!(io::stdout().lock(), "{value:#}")?;
+    Ok(())
+}
+
+fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
+    if json {
+        return print(answer);
+    }
+    writeln!(io::stdout().lock(), "{} {}", text(&answer["id"]), text(&answer["state"]))?;
+    Ok(())
+}
+
+fn list(instances: &[Value]) -> io::Result<()> {
+    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "CLASS", "ENGINE"]);
+    for instance in instances {
+        table.row(vec![
+            text(&instance["id"]),
+            text(&instance["state"]),
+            text(&instance["clients"]),
+            instance["idle_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
+            instance["uptime_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
+            text(&instance["class"]),
+            text(&instance["engine"]),
+        ]);
+    }
+    table.print(&mut io::stdout().lock())
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Seconds as people say them: the two largest units.
+fn time(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}min {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// One tenant's whole story: our own records of it, and what its unit said.
+fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), InstancesError> {
+    let mut command = Command::new("journalctl");
+    command.args(["--no-pager", "--lines", &lines.to_string()]);
+    if follow {
+        command.arg("--follow");
+    }
+    command.args(["--output", if json { "json" } else { "short-iso" }]);
+    // "+" is "or" (journalctl(1)).
+    command.args([&format!("HOODY_INSTANCE={id}"), "+", &format!("INSTANCE={id}"), "+", &format!("UNIT=hoody-code-instance@{id}.service")]);
+    let status = command.status().map_err(InstancesError::Journal)?;
+    if status.success() { Ok(()) } else { Err(InstancesError::Journal(io::Error::other(status.to_string()))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times() {
+        let all = [0, 59, 60, 3599, 3600, 86_399, 86_400, 200_000].map(time);
+        assert_eq!(all, ["0s", "59s", "1min 0s", "59min 59s", "1h 0min", "23h 59min", "1d 0h", "2d 7h"]);
+    }
+}

@@ -1,0 +1,187 @@
+//! The operator's own door: routes that exist on the control socket and nowhere else. Who may come in is said by the socket's
+//! mode and asked of the kernel again for the record.
+
+use std::time::{Duration, SystemTime};
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use super::answer::{ApiError, ErrorCode, json};
+use super::app::App;
+use crate::launch::{Known, LaunchError};
+use crate::model::{InstanceId, InstanceState};
+use crate::proxy::Body;
+
+/// How long a start that the operator asked for is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The routes' common beginning.
+const ROOT: &str = "/api/v1/instances";
+
+/// Answers one request; `peer` is the user who sent it.
+pub(super) async fn answer(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Response<Body> {
+    let answered = handle(app, request, peer).await;
+    answered.unwrap_or_else(|error| error.answer(false, &app.live().config.page))
+}
+
+/// What is asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Order {
+    List,
+    Show(InstanceId),
+    Start(InstanceId),
+    Stop(InstanceId),
+    Restart(InstanceId),
+    Remove { id: InstanceId, purge: bool },
+}
+
+fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiError> {
+    let rest = path.strip_prefix(ROOT).ok_or_else(ApiError::not_found)?;
+    let mut parts = rest.split('/').skip(1);
+    let id = parts.next().map(|id| id.parse::<InstanceId>());
+    let verb = parts.next();
+    let (None, true) = (parts.next(), rest.is_empty() || rest.starts_with('/')) else { return Err(ApiError::not_found()) };
+    let id = id.transpose().map_err(|e| ApiError::new(ErrorCode::InvalidInstance, e.to_string()))?;
+    match (method.as_str(), id, verb) {
+        ("GET", None, None) => Ok(Order::List),
+        ("GET", Some(id), None) => Ok(Order::Show(id)),
+        ("POST", Some(id), Some("start")) => Ok(Order::Start(id)),
+        ("POST", Some(id), Some("stop")) => Ok(Order::Stop(id)),
+        ("POST", Some(id), Some("restart")) => Ok(Order::Restart(id)),
+        ("DELETE", Some(id), None) => match query {
+            None | Some("" | "purge=false") => Ok(Order::Remove { id, purge: false }),
+            Some("purge=true") => Ok(Order::Remove { id, purge: true }),
+            // Deleting files is not done on a guess.
+            Some(_) => Err(ApiError::new(ErrorCode::BadRequest, "the only parameter is purge, which is true or false")),
+        },
+        ("GET" | "HEAD" | "POST" | "DELETE", ..) => Err(ApiError::not_found()),
+        _ => Err(ApiError::new(ErrorCode::MethodNotAllowed, "only GET, POST and DELETE")),
+    }
+}
+
+#[derive(Serialize)]
+struct Listing {
+    instances: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: InstanceId,
+    #[serde(flatten)]
+    state: InstanceState,
+    generation: u64,
+    clients: usize,
+    idle_seconds: Option<u64>,
+    uptime_seconds: Option<u64>,
+    class: Option<String>,
+    engine: Option<String>,
+    uid: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    id: &'a InstanceId,
+    state: &'static str,
+}
+
+async fn handle(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
+    let order = order(request.method(), request.uri().path(), request.uri().query())?;
+    match &order {
+        Order::List | Order::Show(_) => {}
+        Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
+            tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
+        }
+    }
+    let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
+    match &order {
+        Order::List => Ok(json(&Listing { instances: rows(app).await? })),
+        Order::Show(id) => {
+            let found = rows(app).await?.into_iter().find(|row| row.id == *id);
+            found.map(|row| json(&row)).ok_or_else(unknown)
+        }
+        Order::Start(id) => {
+            start(app, id).await?;
+            done(id, "running")
+        }
+        Order::Stop(id) => {
+            app.instances.stop(id).await;
+            done(id, "stopped")
+        }
+        Order::Restart(id) => {
+            app.instances.stop(id).await;
+            start(app, id).await?;
+            done(id, "running")
+        }
+        Order::Remove { id, purge } => match app.instances.remove(id, *purge).await {
+            Ok(()) => done(id, if *purge { "purged" } else { "removed" }),
+            Err(LaunchError::NotRunning) => Err(unknown()),
+            // The operator is told what a tenant is not.
+            Err(e) => Err(ApiError::new(ErrorCode::Internal, e.to_string())),
+        },
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(ErrorCode::InstanceNotFound, "there is no such instance")
+}
+
+async fn start(app: &App, id: &InstanceId) -> Result<(), ApiError> {
+    app.instances.lift(id);
+    app.instances.acquire(id, PATIENCE).await?;
+    Ok(())
+}
+
+/// All instances: those that are remembered, and those that only the disk knows.
+async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
+    let known = app.instances.inventory().await.map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
+    let now = SystemTime::now();
+    let row = |known: Known| {
+        let (status, clients, idle) = app.instances.status(&known.id);
+        let runs = status.state == InstanceState::Running;
+        let uptime = known.since.and_then(|since| now.duration_since(since).ok());
+        Row {
+            generation: status.generation,
+            clients,
+            idle_seconds: idle.filter(|_| runs).map(|idle| idle.as_secs()),
+            uptime_seconds: uptime.filter(|_| runs).map(|uptime| uptime.as_secs()),
+            state: status.state,
+            class: known.class,
+            engine: known.engine,
+            uid: known.uid,
+            id: known.id,
+        }
+    };
+    let mut rows: Vec<Row> = known.into_iter().map(row).collect();
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(rows)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders() {
+        let id = |text: &str| text.parse::<InstanceId>().unwrap();
+        let ask = |method: Method, path: &str, query| order(&method, path, query).map_err(|e| e.code);
+        assert_eq!(ask(Method::GET, "/api/v1/instances", None), Ok(Order::List));
+        assert_eq!(ask(Method::GET, "/api/v1/instances/a", None), Ok(Order::Show(id("a"))));
+        assert_eq!(ask(Method::POST, "/api/v1/instances/a/restart", None), Ok(Order::Restart(id("a"))));
+        assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", Some("purge=true")), Ok(Order::Remove { id: id("a"), purge: true }));
+        assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", None), Ok(Order::Remove { id: id("a"), purge: false }));
+        for (method, path, query, code) in [
+            (Method::DELETE, "/api/v1/instances/a", Some("purge=yes"), ErrorCode::BadRequest),
+            (Method::DELETE, "/api/v1/instances", None, ErrorCode::NotFound),
+            (Method::GET, "/api/v1/instancesx", None, ErrorCode::NotFound),
+            (Method::GET, "/api/v1/instances/..", None, ErrorCode::InvalidInstance),
+            (Method::GET, "/api/v1/instances/a/start", None, ErrorCode::NotFound),
+            (Method::POST, "/api/v1/instances/a/start/x", None, ErrorCode::NotFound),
+            (Method::PUT, "/api/v1/instances/a", None, ErrorCode::MethodNotAllowed),
+            (Method::GET, "/", None, ErrorCode::NotFound),
+        ] {
+            assert_eq!(ask(method, path, query), Err(code), "{path}");
+        }
+    }
+}

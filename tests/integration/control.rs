@@ -1,0 +1,83 @@
+//! The control socket and the commands that use it, over the real program.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output};
+
+use crate::support::{Daemon, FakeEngine};
+
+fn run(daemon: &Daemon, words: &[&str]) -> Output {
+    let socket = daemon.data().join("control.sock");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoody-code"));
+    command.arg("instances").args(words).arg("--socket").arg(socket).output().expect("the program")
+}
+
+fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn instances_are_seen_and_managed() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(out(&run(&daemon, &["list"])).lines().count(), 1, "headings");
+    assert_eq!(out(&run(&daemon, &["start", "alice"])), "alice running\n");
+    assert_eq!(daemon.get("/i/bob/?ew=1").status, 200);
+
+    let list: serde_json::Value = serde_json::from_str(&out(&run(&daemon, &["list", "--json"]))).unwrap();
+    let rows: Vec<_> = list.as_array().unwrap().iter().map(|row| (row["id"].as_str().unwrap(), row["state"].as_str().unwrap())).collect();
+    assert_eq!(rows, [("alice", "running"), ("bob", "running")]);
+    assert!(out(&run(&daemon, &["list"])).lines().any(|line| line.starts_with("alice     running")));
+    assert!(out(&run(&daemon, &["show", "bob"])).contains("state  running"));
+
+    assert_eq!(out(&run(&daemon, &["stop", "alice"])), "alice stopped\n");
+    assert!(daemon.processes("alice").is_empty());
+    assert_eq!(daemon.status("alice")["state"], "stopped");
+    assert_eq!(out(&run(&daemon, &["restart", "bob"])), "bob running\n");
+    assert_eq!(daemon.status("bob")["generation"], 2);
+
+    let home = daemon.instance_dir("bob");
+    assert_eq!(out(&run(&daemon, &["remove", "bob"])), "bob removed\n");
+    assert!(home.is_dir(), "files stay");
+    assert_eq!(out(&run(&daemon, &["remove", "bob", "--purge"])), "bob purged\n");
+    assert!(!home.exists());
+    assert!(daemon.instance_dir("alice").is_dir(), "nobody else's");
+}
+
+#[test]
+fn what_is_wrong_has_a_message_and_a_status() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let fails = |words: &[&str], code: i32, text: &str| {
+        let output = run(&daemon, words);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {message}");
+        assert!(message.contains(text), "{words:?}: {message}");
+    };
+    fails(&["show", "nobody"], 66, "no such instance");
+    fails(&["remove", "nobody", "--purge"], 66, "no such instance");
+    fails(&["stop", "../etc"], 2, "1 to 63");
+    engine.behave("die");
+    fails(&["start", "alice"], 75, "ended before it answered");
+
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["instances", "list", "--socket", "/nowhere/s"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("/nowhere/s"));
+}
+
+#[test]
+fn the_door_is_the_operators_own() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let socket = daemon.data().join("control.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // Not on the public listener, and nothing of the public routes here.
+    assert_eq!(daemon.get("/api/v1/instances").status, 404);
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(b"GET /api/v1/code/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
