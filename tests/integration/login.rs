@@ -296,7 +296,7 @@ fn a_session_reaches_the_host_name_of_a_port_and_no_other() {
     let there = cookie_of(&redeemed, "session");
     assert!(redeemed.all("set-cookie")[0].contains("Path=/;"));
     assert_eq!(at(port, &redeem, "").header("set-cookie"), None, "one use");
-    assert_eq!(at(port, "/x", &there).status, 404, "let in, though nothing is there yet");
+    assert_eq!(at(port, "/x", &there).status, 502, "let in, though nothing listens there");
     for (host, cookie) in [(own, &there), ("3001--acme-web-code-1.localhost:9", &there), (port, &cookie)] {
         assert_eq!(at(host, "/x", cookie).status, if host == own { 404 } else { 303 }, "{host}");
     }

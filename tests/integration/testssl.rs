@@ -30,9 +30,10 @@ fn testssl_finds_nothing_above_low() {
     for id in ["TLS1_2", "TLS1_3", "cipherlist_STRONG", "heartbleed", "BREACH", "cookie_count", "ALPN_HTTP2"] {
         assert!(findings.iter().any(|finding| text(finding, "id").starts_with(id)), "it did not look at {id}: {said}");
     }
+    // WARN is said of testssl's own trouble, such as a connection that took too long on a busy machine: no finding.
     let bad: Vec<String> = findings
         .iter()
-        .filter(|finding| !matches!(text(finding, "severity").as_str(), "OK" | "INFO" | "LOW"))
+        .filter(|finding| !matches!(text(finding, "severity").as_str(), "OK" | "INFO" | "LOW" | "WARN"))
         .filter(|finding| !NOT_OURS.contains(&text(finding, "id").as_str()))
         .map(|finding| format!("{} {}: {}", text(finding, "severity"), text(finding, "id"), text(finding, "finding")))
         .collect();
