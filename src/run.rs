@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::auth;
-use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine, run_instances};
+use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine, run_health, run_instances, run_sessions};
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
 use crate::model::Password;
@@ -36,6 +36,15 @@ pub fn run() -> ExitCode {
         },
         Command::Instances(command) => match run_instances(&command) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Sessions(command) => match run_sessions(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Health { control } => match run_health(&control) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(EX_UNAVAILABLE),
             Err(e) => fail(e.exit_code(), &e),
         },
         Command::Password => password(),

@@ -23,6 +23,15 @@ pub enum Command {
     /// See and manage instances: the editors of people.
     #[command(subcommand)]
     Instances(InstancesCommand),
+    /// End sign-ins.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Ask a daemon how it is. Exit status 69 when it is degraded.
+    Health {
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
     /// Manage the engines: the VS Code builds that editors are made of.
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -177,6 +186,23 @@ pub enum InstancesCommand {
         /// Delete its files as well. There is no way back.
         #[arg(long)]
         purge: bool,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+}
+
+/// The commands on sessions.
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// End all sessions of an instance, or of all: whoever is signed in has to do it again.
+    Revoke {
+        /// Whose.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<InstanceId>,
+        /// Everybody's.
+        #[arg(long)]
+        all: bool,
         /// How to ask.
         #[command(flatten)]
         control: ControlOptions,

@@ -71,6 +71,23 @@ pub(super) fn socket(given: Option<&Path>) -> PathBuf {
 /// # Errors
 /// As [`ClientError`] says.
 pub(super) fn ask(socket: &Path, method: Method, path: &str) -> Result<serde_json::Value, ClientError> {
+    let (status, value) = send(socket, method, path)?;
+    if status.is_success() {
+        return Ok(value);
+    }
+    let message = value["error"]["message"].as_str().unwrap_or("the daemon refused").to_owned();
+    Err(if status == http::StatusCode::NOT_FOUND { ClientError::NotFound(message) } else { ClientError::Refused(message) })
+}
+
+/// As [`ask`], for answers that mean something whatever their status is.
+///
+/// # Errors
+/// When there is no answer.
+pub(super) fn ask_for_any(socket: &Path, method: Method, path: &str) -> Result<serde_json::Value, ClientError> {
+    send(socket, method, path).map(|(_, value)| value)
+}
+
+fn send(socket: &Path, method: Method, path: &str) -> Result<(http::StatusCode, serde_json::Value), ClientError> {
     let garbled = |e: &dyn std::fmt::Display| ClientError::Garbled(e.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| garbled(&e))?;
     runtime.block_on(async {
@@ -79,7 +96,7 @@ pub(super) fn ask(socket: &Path, method: Method, path: &str) -> Result<serde_jso
     })
 }
 
-async fn exchange(socket: &Path, method: Method, path: &str) -> Result<serde_json::Value, ClientError> {
+async fn exchange(socket: &Path, method: Method, path: &str) -> Result<(http::StatusCode, serde_json::Value), ClientError> {
     let garbled = |e: &dyn std::fmt::Display| ClientError::Garbled(e.to_string());
     let unreachable = |e: std::io::Error| ClientError::Unreachable { path: socket.to_owned(), reason: e.to_string() };
     let stream = UnixStream::connect(socket).await.map_err(unreachable)?;
@@ -91,10 +108,6 @@ async fn exchange(socket: &Path, method: Method, path: &str) -> Result<serde_jso
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| garbled(&e))?.to_bytes();
     driving.abort();
-    let value: serde_json::Value = serde_json::from_slice(&body).map_err(|e| garbled(&e))?;
-    if status.is_success() {
-        return Ok(value);
-    }
-    let message = value["error"]["message"].as_str().unwrap_or("the daemon refused").to_owned();
-    Err(if status == http::StatusCode::NOT_FOUND { ClientError::NotFound(message) } else { ClientError::Refused(message) })
+    let value = serde_json::from_slice(&body).map_err(|e| garbled(&e))?;
+    Ok((status, value))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use http::Method;
 use serde_json::Value;
 
-use super::args::InstancesCommand;
+use super::args::{ControlOptions, InstancesCommand, SessionsCommand};
 use super::client::{self, ClientError};
 use super::table::Table;
 use crate::model::InstanceId;
@@ -41,9 +41,8 @@ impl InstancesError {
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
-    let ask = |options: &super::args::ControlOptions, method: Method, path: String| {
-        client::ask(&client::socket(options.socket.as_deref()), method, &path)
-    };
+    let ask =
+        |options: &ControlOptions, method: Method, path: String| client::ask(&client::socket(options.socket.as_deref()), method, &path);
     let of = |id: &InstanceId| format!("/api/v1/instances/{id}");
     match command {
         InstancesCommand::List { control } => {
@@ -73,6 +72,39 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
         }
         InstancesCommand::Logs { id, follow, lines, json } => logs(id, *follow, *lines, *json),
     }
+}
+
+/// Ends sessions.
+///
+/// # Errors
+/// As [`InstancesError`] says.
+pub fn run_sessions(command: &SessionsCommand) -> Result<(), InstancesError> {
+    let SessionsCommand::Revoke { id, control, .. } = command;
+    let path = id.as_ref().map_or_else(|| "/api/v1/sessions".to_owned(), |id| format!("/api/v1/sessions/{id}"));
+    let answer = client::ask(&client::socket(control.socket.as_deref()), Method::DELETE, &path)?;
+    if control.json {
+        return print(&answer);
+    }
+    writeln!(io::stdout().lock(), "sessions revoked: {}", text(&answer["revoked"]))?;
+    Ok(())
+}
+
+/// Asks how the daemon is; false when it is degraded.
+///
+/// # Errors
+/// As [`InstancesError`] says.
+pub fn run_health(control: &ControlOptions) -> Result<bool, InstancesError> {
+    let answer = client::ask_for_any(&client::socket(control.socket.as_deref()), Method::GET, "/api/v1/code/health")?;
+    let healthy = answer["status"] == "ok";
+    if control.json {
+        print(&answer)?;
+        return Ok(healthy);
+    }
+    let mut out = io::stdout().lock();
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        writeln!(out, "{name:>10}  {}", text(value))?;
+    }
+    Ok(healthy)
 }
 
 fn print(value: &Value) -> Result<(), InstancesError> {

@@ -7,7 +7,7 @@ mod instances;
 mod password;
 mod table;
 
-pub use args::{Cli, Command, ControlOptions, EngineCommand, InstancesCommand, ServeArgs};
+pub use args::{Cli, Command, ControlOptions, EngineCommand, InstancesCommand, ServeArgs, SessionsCommand};
 pub use engine::run as run_engine;
-pub use instances::{InstancesError, run as run_instances};
+pub use instances::{InstancesError, run as run_instances, run_health, run_sessions};
 pub use password::{PasswordError, read as read_password};

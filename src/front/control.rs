@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::App;
+use super::handlers::health;
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState};
 use crate::proxy::Body;
@@ -16,8 +17,11 @@ use crate::proxy::Body;
 /// How long a start that the operator asked for is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The routes' common beginning.
+/// The routes on instances begin with this.
 const ROOT: &str = "/api/v1/instances";
+
+/// The routes on sessions begin with this.
+const SESSIONS: &str = "/api/v1/sessions";
 
 /// Answers one request; `peer` is the user who sent it.
 pub(super) async fn answer(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Response<Body> {
@@ -33,10 +37,25 @@ enum Order {
     Start(InstanceId),
     Stop(InstanceId),
     Restart(InstanceId),
-    Remove { id: InstanceId, purge: bool },
+    Remove {
+        id: InstanceId,
+        purge: bool,
+    },
+    /// End the sessions of one instance, or all.
+    Revoke(Option<InstanceId>),
+    Health,
 }
 
 fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiError> {
+    match (method.as_str(), path) {
+        ("GET", "/api/v1/code/health") => return Ok(Order::Health),
+        ("DELETE", SESSIONS) => return Ok(Order::Revoke(None)),
+        _ => {}
+    }
+    if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
+        let id = id.parse().map_err(|_| ApiError::new(ErrorCode::InvalidInstance, "not an instance id"))?;
+        return if method == Method::DELETE { Ok(Order::Revoke(Some(id))) } else { Err(ApiError::not_found()) };
+    }
     let rest = path.strip_prefix(ROOT).ok_or_else(ApiError::not_found)?;
     let mut parts = rest.split('/').skip(1);
     let id = parts.next().map(|id| id.parse::<InstanceId>());
@@ -85,16 +104,28 @@ struct Done<'a> {
     state: &'static str,
 }
 
+#[derive(Serialize)]
+struct Revoked<'a> {
+    revoked: &'a str,
+}
+
 async fn handle(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) => {}
+        Order::List | Order::Show(_) | Order::Health => {}
+        Order::Revoke(id) => tracing::info!(instance = id.as_ref().map(InstanceId::as_str), peer, "operator: sessions revoked"),
         Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
     }
     let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
     match &order {
+        Order::Health => Ok(health::report(app, None, request.headers())),
+        Order::Revoke(id) => {
+            let auth = app.secrets.auth.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no login is asked for here"))?;
+            auth.revoke(id.as_ref()).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
+            Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))
+        }
         Order::List => Ok(json(&Listing { instances: rows(app).await? })),
         Order::Show(id) => {
             let found = rows(app).await?.into_iter().find(|row| row.id == *id);
@@ -168,6 +199,8 @@ mod tests {
         let ask = |method: Method, path: &str, query| order(&method, path, query).map_err(|e| e.code);
         assert_eq!(ask(Method::GET, "/api/v1/instances", None), Ok(Order::List));
         assert_eq!(ask(Method::GET, "/api/v1/instances/a", None), Ok(Order::Show(id("a"))));
+        assert_eq!(ask(Method::DELETE, "/api/v1/sessions", None), Ok(Order::Revoke(None)));
+        assert_eq!(ask(Method::DELETE, "/api/v1/sessions/a", None), Ok(Order::Revoke(Some(id("a")))));
         assert_eq!(ask(Method::POST, "/api/v1/instances/a/restart", None), Ok(Order::Restart(id("a"))));
         assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", Some("purge=true")), Ok(Order::Remove { id: id("a"), purge: true }));
         assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", None), Ok(Order::Remove { id: id("a"), purge: false }));
@@ -180,6 +213,8 @@ mod tests {
             (Method::POST, "/api/v1/instances/a/start/x", None, ErrorCode::NotFound),
             (Method::PUT, "/api/v1/instances/a", None, ErrorCode::MethodNotAllowed),
             (Method::GET, "/", None, ErrorCode::NotFound),
+            (Method::GET, "/api/v1/sessions", None, ErrorCode::NotFound),
+            (Method::DELETE, "/api/v1/sessions/../x", None, ErrorCode::InvalidInstance),
         ] {
             assert_eq!(ask(method, path, query), Err(code), "{path}");
         }

@@ -5,7 +5,7 @@ mod embed;
 mod engine;
 mod events;
 mod files;
-mod health;
+pub(super) mod health;
 mod login;
 mod logout;
 mod mint_key;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
 
-use crate::support::{Daemon, FakeEngine};
+use crate::support::{Daemon, FakeEngine, sign_in, with_password};
 
 fn run(daemon: &Daemon, words: &[&str]) -> Output {
     let socket = daemon.data().join("control.sock");
@@ -76,8 +76,27 @@ fn the_door_is_the_operators_own() {
     // Not on the public listener, and nothing of the public routes here.
     assert_eq!(daemon.get("/api/v1/instances").status, 404);
     let mut stream = UnixStream::connect(&socket).unwrap();
-    stream.write_all(b"GET /api/v1/code/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /api/v1/code/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+#[test]
+fn the_daemons_health_and_its_sessions() {
+    let engine = FakeEngine::new();
+    let daemon = with_password(&engine, "secret", "");
+    let command = |words: &[&str]| {
+        let socket = daemon.data().join("control.sock");
+        out(&Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(words).arg("--socket").arg(socket).output().expect("the program"))
+    };
+    let health: serde_json::Value = serde_json::from_str(&command(&["health", "--json"])).unwrap();
+    assert_eq!((health["status"].as_str(), health["service"].as_str()), (Some("ok"), Some("hoody-code")));
+    assert!(command(&["health"]).contains("status  ok"));
+    let (alice, bob) = (sign_in(&daemon, "/i/alice/", "secret"), sign_in(&daemon, "/i/bob/", "secret"));
+    let status = |id: &str, cookie: &str| daemon.send("GET", &format!("/i/{id}/api/v1/code/status"), &[("Cookie", cookie)]).status;
+    assert_eq!(command(&["sessions", "revoke", "alice"]), "sessions revoked: alice\n");
+    assert_eq!((status("alice", &alice), status("bob", &bob)), (401, 200));
+    command(&["sessions", "revoke", "--all"]);
+    assert_eq!(status("bob", &bob), 401);
 }

@@ -1,6 +1,7 @@
 //! `GET /api/v1/code/health`: whether this service can do its work, and what it uses. Needs no login, counts as no use.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use http::header::{self, HeaderMap};
 use http::{Response, StatusCode};
@@ -49,20 +50,24 @@ struct Census {
 }
 
 pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
-    let app = &context.app;
+    report(&context.app, context.peer.local.map(|address| address.ip()), headers)
+}
+
+/// The same for whoever has asked at `ip`; none for a unix socket.
+pub(in super::super) fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMap) -> Response<Body> {
     let (used, mut reasons) = match sys::resources() {
         Ok(used) => (used, Vec::new()),
         Err(_) => (sys::Resources { rss: 0, heap: sys::heap_bytes(), fds: 0, fd_limit: 1 }, vec!["resources_unreadable"]),
     };
     let census = app.instances.census();
-    reasons.extend(find_reasons(app, &context.live.config.server.data_dir, &used, &census));
+    reasons.extend(find_reasons(app, &app.live().config.server.data_dir, &used, &census));
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         service: "hoody-code",
         started: rfc3339(app.started),
         built: rfc3339(built()),
         pid: std::process::id(),
-        ip: context.peer.local.map_or_else(|| "127.0.0.1".to_owned(), |address| address.ip().to_canonical().to_string()),
+        ip: ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_canonical().to_string()),
         memory: Memory { rss: used.rss, heap: used.heap },
         fds: used.fds,
         user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default(),
