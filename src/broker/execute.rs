@@ -92,7 +92,7 @@ impl Executor {
                 Ok((BrokerAnswer::Done, None))
             }
             BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
-            BrokerRequest::Reload => self.reload().await.map(done),
+            BrokerRequest::Reload {} => self.reload().await.map(done),
         }
     }
 

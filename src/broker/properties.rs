@@ -21,6 +21,9 @@ const INFINITY: u64 = u64::MAX;
 /// `MS_REC` (mount(2)): a bind mount takes what is mounted below with it.
 const RECURSIVE: u64 = 16_384;
 
+/// Where any program may write, and nothing outlives the instance.
+const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
 /// What a unit is made from.
 pub(super) struct Spec<'a> {
     pub(super) id: &'a InstanceId,
@@ -65,6 +68,10 @@ pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
     let cgroup = text(spec.cgroup);
     readable.push((cgroup.clone(), cgroup, true, 0));
     let mut temporary = vec![(place::RUNTIME.to_owned(), format!("mode=0700,uid={uid},gid={uid},size=64M,nr_inodes=10k"))];
+    // A file system of its own each, which PrivateTmp= is not: that is a directory of the host's, which one instance can fill for all;
+    // /dev/shm would be the host's itself. What is in them counts as the instance's memory, so they are full before that is.
+    let room = class.limits.memory_max.map_or_else(|| "50%".to_owned(), |bytes| (bytes / 2).to_string());
+    temporary.extend(SCRATCH.map(|dir| (dir.to_owned(), format!("mode=1777,size={room},nr_inodes=1m"))));
     if let Some((dir, from, to)) = &spec.cache {
         // Node looks for a cache of its own user: each instance sees the common one under that name.
         let dir = text(dir);
@@ -93,7 +100,7 @@ pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
         ("BindReadOnlyPaths", readable.into()),
         ("TemporaryFileSystem", temporary.into()),
         ("SyslogIdentifier", format!("hoody-code-{}", spec.id).into()),
-        ("LogExtraFields", vec![format!("INSTANCE={}", spec.id).into_bytes()].into()),
+        ("LogExtraFields", log_fields(spec.id)),
         ("LimitNOFILE", class.open_files.into()),
         ("LimitNOFILESoft", class.open_files.into()),
         ("PrivateNetwork", (class.network != NetworkMode::Host).into()),
@@ -130,6 +137,11 @@ pub(super) fn of_limits(limits: &ClassLimits) -> Vec<Property> {
     ]
 }
 
+/// What `journalctl` finds the unit's records by: its own field, and the one of the front's and the broker's records.
+fn log_fields(id: &InstanceId) -> Variant<'static> {
+    ["INSTANCE", "HOODY_INSTANCE"].map(|name| format!("{name}={id}").into_bytes()).to_vec().into()
+}
+
 /// The properties of the unit that empties the home of an instance, as its user and with nothing else in reach.
 pub(super) fn of_wipe(id: &InstanceId, uid: u32, home: &Path, program: &Path) -> Vec<Property> {
     let uid = uid.to_string();
@@ -148,7 +160,7 @@ pub(super) fn of_wipe(id: &InstanceId, uid: u32, home: &Path, program: &Path) ->
         ("PrivateNetwork", true.into()),
         ("NoNewPrivileges", true.into()),
         ("CapabilityBoundingSet", 0u64.into()),
-        ("LogExtraFields", vec![format!("INSTANCE={id}").into_bytes()].into()),
+        ("LogExtraFields", log_fields(id)),
     ]
 }
 

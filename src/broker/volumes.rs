@@ -3,8 +3,8 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
 
 use super::accounts::Account;
 use super::error::BrokerError;
@@ -67,46 +67,11 @@ impl Volumes {
     }
 }
 
-/// Deletes everything in `dir`, also from directories whose owner has locked himself out.
-pub(super) fn empty(dir: &Path) -> io::Result<()> {
-    let mut result = Ok(());
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if let Err(e) = delete(&path) {
-            result = Err(io::Error::new(e.kind(), format!("{}: {e}", path.display())));
-        }
-    }
-    result
-}
-
-fn delete(path: &Path) -> io::Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    if !meta.is_dir() {
-        return fs::remove_file(path);
-    }
-    if fs::remove_dir_all(path).is_ok() {
-        return Ok(());
-    }
-    unlock(path)?;
-    fs::remove_dir_all(path)
-}
-
-fn unlock(dir: &Path) -> io::Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        // The kind of the entry itself: links are not followed.
-        if entry.file_type()?.is_dir() {
-            unlock(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn homes_are_private_and_nobody_elses() {
@@ -123,20 +88,5 @@ mod tests {
 
         std::os::unix::fs::symlink("/etc", dir.path().join("instances/link")).unwrap();
         assert!(matches!(volumes.obtain(&"link".parse().unwrap(), own), Err(BrokerError::Foreign { .. })));
-    }
-
-    #[test]
-    fn everything_goes_and_nothing_outside() {
-        let dir = tempfile::tempdir().unwrap();
-        let (home, outside) = (dir.path().join("home"), dir.path().join("outside"));
-        fs::create_dir_all(home.join("a/b/c")).unwrap();
-        fs::create_dir(&outside).unwrap();
-        fs::write(outside.join("kept"), "").unwrap();
-        fs::write(home.join("a/b/c/file"), "").unwrap();
-        std::os::unix::fs::symlink(&outside, home.join("a/b/link")).unwrap();
-        fs::set_permissions(home.join("a/b"), fs::Permissions::from_mode(0)).unwrap();
-        empty(&home).unwrap();
-        assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
-        assert!(outside.join("kept").exists());
     }
 }

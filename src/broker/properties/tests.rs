@@ -78,6 +78,17 @@ fn the_home_is_the_instances_own() {
 }
 
 #[test]
+fn scratch_space_is_of_its_own_and_full_before_its_memory_is() {
+    for (config, size) in [("memory_max = \"1G\"", "size=536870912,"), ("memory_max = \"infinity\"", "size=50%,")] {
+        let properties = properties(&format!("[class.default]\n{config}\n"));
+        let mounts = binds(&properties["TemporaryFileSystem"]);
+        for dir in SCRATCH {
+            assert!(mounts.iter().any(|(path, options)| path == dir && options.contains(size)), "{dir}: {mounts:?}");
+        }
+    }
+}
+
+#[test]
 fn classes_decide() {
     let host = properties(
         "[class.default]\nnetwork = \"host\"\nmemory_max = \"1G\"\ncpu_quota = \"50%\"\nmounts = [\"/srv/a:/mnt/a\", \"/srv/b:/mnt/b:rw\"]\n",

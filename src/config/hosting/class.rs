@@ -9,6 +9,9 @@ use super::super::load::duration;
 use super::super::raw;
 use super::{Base, Class, Mount, NetworkMode, absolute};
 
+/// The tenant's home is below it, in each instance.
+const HOMES: &str = "/home";
+
 /// What one section says; none is "nothing".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parsed {
@@ -52,7 +55,8 @@ pub(super) fn parse(name: &str, raw: raw::Class) -> Result<Parsed, ConfigError> 
         Some(other) => return Err(ConfigError::value("network", format!("'{other}' is none of 'private', 'none', 'host'"))),
     };
     let devices = raw.devices.map(|all| all.iter().map(|path| device(path)).collect()).transpose()?;
-    let mounts = raw.mounts.map(|all| all.iter().map(|text| mount(text)).collect()).transpose()?;
+    let mounts: Option<Vec<Mount>> = raw.mounts.map(|all| all.iter().map(|text| mount(text)).collect()).transpose()?;
+    check_nesting(mounts.as_deref().unwrap_or_default())?;
     Ok(Parsed {
         class: raw.class,
         memory_high: size("memory_high", raw.memory_high)?,
@@ -139,6 +143,15 @@ fn device(path: &str) -> Result<PathBuf, ConfigError> {
     if path.starts_with("/dev") { Ok(path) } else { Err(ConfigError::value("devices", format!("'{}' is not below /dev", path.display()))) }
 }
 
+/// A tenant may put links into a folder that is writable, too: nothing is mounted within one.
+fn check_nesting(mounts: &[Mount]) -> Result<(), ConfigError> {
+    let within = |inner: &Mount| mounts.iter().any(|outer| outer.writable && outer.to != inner.to && inner.to.starts_with(&outer.to));
+    match mounts.iter().find(|mount| within(mount)) {
+        Some(mount) => Err(ConfigError::value("mounts", format!("'{}' lies within another one that is writable", mount.to.display()))),
+        None => Ok(()),
+    }
+}
+
 /// `/host/folder:/instance/folder` with `:rw` or `:ro` (the default) behind it.
 fn mount(text: &str) -> Result<Mount, ConfigError> {
     let mut parts = text.split(':');
@@ -151,5 +164,10 @@ fn mount(text: &str) -> Result<Mount, ConfigError> {
     if parts.next().is_some() {
         return Err(ConfigError::value("mounts", format!("'{text}' is not FROM:TO or FROM:TO:rw")));
     }
-    Ok(Mount { from: absolute("mounts", Path::new(from))?, to: absolute("mounts", Path::new(to))?, writable })
+    let (from, to) = (absolute("mounts", Path::new(from))?, absolute("mounts", Path::new(to))?);
+    if to.starts_with(HOMES) {
+        // systemd makes a missing mount point as root, and follows links on the way: one of the tenant's would have it made anywhere.
+        return Err(ConfigError::value("mounts", format!("'{text}': not below {HOMES}, where a tenant may put links; say /mnt/NAME")));
+    }
+    Ok(Mount { from, to, writable })
 }

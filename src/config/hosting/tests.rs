@@ -20,7 +20,7 @@ fn an_instance_is_its_class_with_its_own_on_top() {
         [instance."acme-web-code-1"]
         class = "exam"
         tasks_max = 200
-        mounts = ["/srv/course:/home/user/course", "/srv/in:/mnt/in:rw"]
+        mounts = ["/srv/course:/mnt/course", "/srv/in:/mnt/in:rw"]
         [instance.free]
         memory_max = "infinity"
         "#,
@@ -47,6 +47,8 @@ fn mistakes_are_named() {
         ("[class.a]\nmounts = [\"srv:/x\"]", "srv"),
         ("[class.a]\nmounts = [\"/srv/../etc:/x\"]", "/srv/../etc"),
         ("[class.a]\nmounts = [\"/srv:/x:rwx\"]", "third part"),
+        ("[class.a]\nmounts = [\"/srv:/home/user/x\"]", "/mnt/NAME"),
+        ("[class.a]\nmounts = [\"/srv:/mnt/x:rw\", \"/opt:/mnt/x/y\"]", "lies within"),
         ("[class.a]\ndevices = [\"/etc/shadow\"]", "/etc/shadow"),
         ("[class.a]\ntasks_max = 1", "tasks_max"),
         ("[class.a]\nroot_image = \"/a\"\nroot_directory = \"/b\"", "not both"),
