@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handlers::custom::CustomFiles;
+use super::request_id::RequestId;
 use super::upstreams::Upstreams;
 use crate::assets::Assets;
 use crate::config::Config;
@@ -87,6 +88,7 @@ pub(super) struct Context {
     pub(super) instance: InstanceId,
     pub(super) peer: Peer,
     pub(super) forwarded: Forwarded,
+    pub(super) id: RequestId,
 }
 
 /// What is said of the client to an upstream, and what we believe of it ourselves.

@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::app::{App, Peer};
 use super::handlers;
 use super::linger::Lingering;
+use super::request_id::{self, RequestId};
 use crate::config::Limits;
 use crate::proxy::{Body, BoxError};
 use crate::sys::Stream;
@@ -58,11 +59,16 @@ pub(super) async fn serve(app: Arc<App>, stream: Stream, peer: Peer, limits: Lim
 
 async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Response<Recorded> {
     let began = Instant::now();
+    let id = RequestId::next();
     let live = app.live();
     let method = request.method().clone();
-    let handled = handlers::handle(app, live.clone(), request, peer).await;
-    let (parts, body) = handled.response.into_parts();
+    let handled = handlers::handle(app, live.clone(), request, peer, id).await;
+    let (mut parts, body) = handled.response.into_parts();
+    if let Some(id) = id.header() {
+        parts.headers.insert(request_id::HEADER, id);
+    }
     let record = live.config.log.access.then(|| Record {
+        id,
         began,
         method,
         status: parts.status.as_u16(),
@@ -83,6 +89,7 @@ pub(super) struct Handled {
 }
 
 struct Record {
+    id: RequestId,
     began: Instant,
     method: Method,
     status: u16,
@@ -96,6 +103,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         tracing::info!(
             target: ACCESS,
+            request_id = %self.id,
             instance = self.instance.as_ref().map(|id| id.as_str()),
             route = self.route,
             method = self.method.as_str(),

@@ -21,13 +21,14 @@ use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Context, Live, Peer, forwarded};
 use super::connection::Handled;
 use super::gate;
+use super::request_id::RequestId;
 use super::route::{Route, Target, route};
 use crate::config::Page;
 use crate::model::InstanceId;
 use crate::proxy::{Body, Guarded};
 
 /// Answers one request.
-pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer) -> Handled {
+pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer, id: RequestId) -> Handled {
     let forwarded = forwarded(request.headers(), peer, &live.config.server.trusted_proxies);
     let client = forwarded.client.clone();
     let html = answer::wants_html(request.headers());
@@ -64,7 +65,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         }
         Route::NotFound => return refused(ApiError::not_found(), name, client),
     };
-    let context = Context { app, live, instance: instance.clone(), peer, forwarded };
+    let context = Context { app, live, instance: instance.clone(), peer, forwarded, id };
     Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
 }
 

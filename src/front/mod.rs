@@ -13,6 +13,7 @@ mod linger;
 mod listener;
 mod pages;
 mod query;
+mod request_id;
 mod route;
 mod serve;
 mod upstreams;

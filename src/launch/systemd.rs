@@ -188,7 +188,7 @@ impl Launcher for SystemdLauncher {
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
-        Box::pin(async { self.broker.ask(&BrokerRequest::Reload).await.map(drop) })
+        Box::pin(async { self.broker.ask(&BrokerRequest::Reload {}).await.map(drop) })
     }
 
     fn outlives_daemon(&self) -> bool {

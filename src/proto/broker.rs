@@ -66,8 +66,9 @@ pub enum BrokerRequest {
         /// Which.
         id: InstanceId,
     },
-    /// Read the configuration again and apply changed limits to what runs.
-    Reload,
+    /// Read the configuration again and apply changed limits to what runs. With braces, because of a variant without serde lets
+    /// unknown fields pass.
+    Reload {},
 }
 
 impl BrokerRequest {
@@ -84,7 +85,7 @@ impl BrokerRequest {
             Self::List { .. } => "list",
             Self::Remove { .. } => "remove",
             Self::Purge { .. } => "purge",
-            Self::Reload => "reload",
+            Self::Reload {} => "reload",
         }
     }
 
@@ -100,7 +101,7 @@ impl BrokerRequest {
             | Self::Show { id }
             | Self::Remove { id }
             | Self::Purge { id } => Some(id),
-            Self::List { .. } | Self::Reload => None,
+            Self::List { .. } | Self::Reload {} => None,
         }
     }
 }
@@ -199,7 +200,7 @@ mod tests {
             BrokerRequest::Start { id: id.clone() },
             BrokerRequest::Reclaim { id: id.clone(), bytes: u64::MAX },
             BrokerRequest::List { after: Some(id) },
-            BrokerRequest::Reload,
+            BrokerRequest::Reload {},
         ];
         for request in all {
             let text = serde_json::to_string(&request).unwrap();
@@ -217,6 +218,7 @@ mod tests {
             r#"{"verb":"start","id":""}"#,
             r#"{"verb":"start","id":"a","uid":0}"#,
             r#"{"verb":"start"}"#,
+            r#"{"verb":"reload","id":"a"}"#,
             r#"{"verb":"exec","id":"a"}"#,
             r#"{"verb":"reclaim","id":"a","bytes":-1}"#,
             "",
