@@ -20,7 +20,7 @@ use crate::config::{self, BrokerConfig, NetworkMode};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions, ServerUser};
 use crate::model::InstanceId;
 use crate::proto::place;
-use crate::proto::{BrokerAnswer, BrokerRequest, RunState, UnitStatus};
+use crate::proto::{BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys;
 
 /// What must survive the broker, but not a reboot (`RuntimeDirectory=` of its unit, which is kept when it stops).
@@ -37,6 +37,10 @@ struct Run {
     /// The limit on its disk that was in force last.
     #[serde(default)]
     disk: Option<u64>,
+    /// Whether the front has stopped it. One that does not run, did not fail and was not stopped by the front was stopped by the
+    /// operator; systemd itself remembers nothing of a transient unit that ended well.
+    #[serde(default)]
+    stopped: bool,
 }
 
 /// Carries out requests.
@@ -75,7 +79,10 @@ impl Executor {
         let done = |()| (BrokerAnswer::Done, None);
         match request {
             BrokerRequest::Start { id } => self.start(id).await.map(done),
-            BrokerRequest::Stop { id } => self.stop(id).await.map(done),
+            BrokerRequest::Stop { id } => {
+                self.stop(id).await?;
+                self.remember_run(id, &Run { stopped: true, ..self.run(id) }).map(done)
+            }
             BrokerRequest::Freeze { id } => self.systemd.freeze(&self.known(id)?).await.map(done),
             BrokerRequest::Thaw { id } => self.systemd.thaw(&self.known(id)?).await.map(done),
             BrokerRequest::Connect { id } => self.connect(id).map(|fd| (BrokerAnswer::Done, Some(fd))),
@@ -92,7 +99,7 @@ impl Executor {
                 Ok((BrokerAnswer::Done, None))
             }
             BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
-            BrokerRequest::Reload {} => self.reload().await.map(done),
+            BrokerRequest::Reload { .. } => self.reload().await.map(done),
         }
     }
 
@@ -146,7 +153,7 @@ impl Executor {
         };
         let properties = properties::of_instance(spec);
         self.limit_disk(id, class.disk).await?;
-        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk };
+        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk, stopped: false };
         self.remember_run(id, &run)?;
         // One that failed still has the name (systemd keeps it so that somebody can look at it).
         self.systemd.reset_failed(&unit).await;
@@ -218,10 +225,12 @@ impl Executor {
             "" | "inactive" => RunState::Inactive,
             _ => RunState::Changing,
         };
+        // After a reboot nothing is known of earlier runs, and nothing held.
+        let by_operator = run_state == RunState::Inactive && run.engine.is_some() && !run.stopped;
         UnitStatus {
             id,
             state: run_state,
-            result: result(&state),
+            result: if by_operator { STOPPED_BY_OPERATOR.to_owned() } else { result(&state) },
             uid: account.uid,
             engine: run.engine,
             class: run.class,

@@ -19,8 +19,8 @@ const FRONT: &str = "hoody-code";
 /// The most connections at a time. The front opens one per request; what comes beyond waits in the kernel's queue.
 const MOST_CONNECTIONS: usize = 64;
 
-/// How long a connection may say nothing.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection may say nothing. The front sends at once.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// EX_UNAVAILABLE (sysexits.h)
 const UNAVAILABLE: u8 = 69;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handlers::custom::CustomFiles;
+use super::request_id::RequestId;
 use super::secrets::Secrets;
 use super::upstreams::Upstreams;
 use crate::assets::Assets;
@@ -111,6 +112,7 @@ pub(super) struct Context {
     pub(super) rest: String,
     /// Who asks; none for what is open to everybody, and where no login is asked for.
     pub(super) session: Option<Session>,
+    pub(super) id: RequestId,
 }
 
 impl Context {

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::app::{App, Peer};
 use super::linger::Lingering;
 use super::listener::Kind;
+use super::request_id::{self, RequestId};
 use super::tls::Protocol;
 use super::{control, handlers, http2, redirect};
 use crate::config::Limits;
@@ -120,14 +121,20 @@ where
 
 async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Response<Recorded> {
     let began = Instant::now();
+    let id = RequestId::next();
     let live = app.live();
     let method = request.method().clone();
-    let handled = handlers::handle(app, live.clone(), request, peer).await;
+    let handled = handlers::handle(app, live.clone(), request, peer, id).await;
     let (mut parts, body) = handled.response.into_parts();
+    if let Some(id) = id.header() {
+        // An app on a port has ids of its own.
+        parts.headers.entry(request_id::HEADER).or_insert(id);
+    }
     if peer.secure {
         redirect::insist(&mut parts.headers, &live.config);
     }
     let record = live.config.log.access.then(|| Record {
+        id,
         began,
         method,
         status: parts.status.as_u16(),
@@ -148,6 +155,7 @@ pub(super) struct Handled {
 }
 
 struct Record {
+    id: RequestId,
     began: Instant,
     method: Method,
     status: u16,
@@ -161,6 +169,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         tracing::info!(
             target: ACCESS,
+            request_id = %self.id,
             instance = self.instance.as_ref().map(|id| id.as_str()),
             route = self.route,
             method = self.method.as_str(),

@@ -25,6 +25,7 @@ use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Context, Live, Peer, client_address, forwarded};
 use super::connection::Handled;
 use super::cookies::{Jar, Kind};
+use super::request_id::RequestId;
 use super::route::{PortForm, Route, Target, route};
 use super::transfer::{self, PortHost};
 use super::{access, gate};
@@ -34,7 +35,7 @@ use crate::model::InstanceId;
 use crate::proxy::{Body, Guarded};
 
 /// Answers one request.
-pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer) -> Handled {
+pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer, id: RequestId) -> Handled {
     let forwarded = forwarded(request.headers(), peer, &live.config.server.trusted_proxies);
     let client = forwarded.client.clone();
     let html = answer::wants_html(request.headers());
@@ -97,7 +98,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         Err(response) => return Handled { response: *response, route: name, instance: Some(instance), client },
     };
     let address = client_address(&forwarded, peer);
-    let context = Context { app, live, instance: instance.clone(), peer, forwarded, address, rest, session };
+    let context = Context { app, live, instance: instance.clone(), peer, forwarded, address, rest, session, id };
     Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
 }
 

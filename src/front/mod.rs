@@ -19,6 +19,7 @@ mod page_pass;
 mod pages;
 mod query;
 mod redirect;
+mod request_id;
 mod route;
 mod secrets;
 mod serve;

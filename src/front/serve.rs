@@ -207,7 +207,8 @@ fn census(app: &App) -> String {
     let count = |name| census.get(name).copied().unwrap_or_default();
     let idle = app.instances.idle_clocks().values().filter(|since| since.is_some()).count();
     let (running, starting, failed) = (count("running"), count("starting"), count("failed"));
-    format!("{running} instances running, {idle} of them idle, {starting} starting, {failed} failed")
+    let noun = if running == 1 { "instance" } else { "instances" };
+    format!("{running} {noun} running, {idle} of them idle, {starting} starting, {failed} failed")
 }
 
 /// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
@@ -233,6 +234,10 @@ async fn drain(app: &App, connections: &TaskTracker) {
     let status = format!("draining {} connections and {} websockets", connections.len(), app.tunnels.len());
     notify(&[NotifyState::Stopping, NotifyState::Status(&status)]);
     tracing::info!(connections = connections.len(), tunnels = app.tunnels.len(), "{status}");
+    if app.instances.outlive_daemon() {
+        // The editors behind these websockets go on, and connect to our successor: the sooner we are gone, the sooner they can.
+        app.cut.cancel();
+    }
     let ended = tokio::time::timeout(limit, async {
         tokio::join!(connections.wait(), app.tunnels.wait());
     });

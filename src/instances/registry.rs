@@ -221,10 +221,15 @@ impl Instances {
         }
     }
 
+    /// Whether instances go on when the daemon ends.
+    pub fn outlive_daemon(&self) -> bool {
+        self.0.launcher.outlives_daemon()
+    }
+
     /// Takes no more requests, and stops everything that would not outlive us. Comes back when that has ended.
     pub async fn shut_down(&self) {
         self.0.closing.store(true, Ordering::SeqCst);
-        if self.0.launcher.outlives_daemon() {
+        if self.outlive_daemon() {
             return;
         }
         let all: Vec<InstanceId> = self.table().keys().cloned().collect();

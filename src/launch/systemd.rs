@@ -4,16 +4,17 @@
 mod agent;
 mod broker;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
-use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, UnitStatus};
+use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
 use broker::Broker;
@@ -24,6 +25,12 @@ const BROKER: &str = "/run/hoody-code/broker.sock";
 /// How long a tenant's file system may take to say what is at a path: a dead network mount never does.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long systemd may take to end what an engine has left behind: longer than the unit's own `TimeoutStopSec`.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often is looked whether it has.
+const END_POLL: Duration = Duration::from_millis(50);
+
 /// How systemd says that all went well.
 const SUCCESS: &str = "success";
 
@@ -31,11 +38,13 @@ const SUCCESS: &str = "success";
 #[derive(Clone)]
 pub struct SystemdLauncher {
     broker: Arc<Broker>,
+    /// The agents of what runs, whose connections are kept.
+    agents: Arc<Mutex<HashMap<InstanceId, Weak<Agent>>>>,
 }
 
 impl Default for SystemdLauncher {
     fn default() -> Self {
-        Self { broker: Arc::new(Broker::new(PathBuf::from(BROKER))) }
+        Self { broker: Arc::new(Broker::new(PathBuf::from(BROKER))), agents: Arc::default() }
     }
 }
 
@@ -49,6 +58,11 @@ impl SystemdLauncher {
     async fn attach(&self, id: InstanceId) -> Result<Launched, LaunchError> {
         let agent = Arc::new(Agent::new(id.clone(), Arc::clone(&self.broker)));
         let watch = agent.watch().await.map_err(|e| LaunchError::Broker(format!("no agent of {id}: {e}")))?;
+        {
+            let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+            agents.retain(|_, agent| agent.strong_count() > 0);
+            agents.insert(id.clone(), Arc::downgrade(&agent));
+        }
         let exit = wait(Arc::clone(&self.broker), id, watch);
         Ok(Launched { connector: agent, exit: Box::pin(exit) })
     }
@@ -75,6 +89,7 @@ impl SystemdLauncher {
                     // It ended between the two questions, or is past help: the next request finds out which.
                     Err(e) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
                 },
+                RunState::Inactive if unit.result == STOPPED_BY_OPERATOR => all.push((unit.id, Left::Ended(EndCause::StoppedByOperator))),
                 RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
                 RunState::Changing | RunState::Inactive => {}
             }
@@ -106,17 +121,20 @@ impl SystemdLauncher {
 /// Waits for the end of an instance, and for the end of everything of it.
 async fn wait(broker: Arc<Broker>, id: InstanceId, watch: PacketSocket) -> Exit {
     let told = agent::ended(&watch).await;
-    // Looked at before anything of ours could change it.
-    let before = show(&broker, &id).await;
-    // Its dev servers go with it; systemd is at it already, this waits until it is done.
-    if let Err(e) = broker.ask(&BrokerRequest::Stop { id: id.clone() }).await {
-        tracing::warn!(instance = %id, "{e}");
+    // Its dev servers go with it; systemd is at it already.
+    let deadline = tokio::time::Instant::now() + END_DEADLINE;
+    let mut unit = show(&broker, &id).await;
+    while unit.as_ref().is_some_and(|unit| matches!(unit.state, RunState::Active | RunState::Changing)) {
+        if tokio::time::Instant::now() > deadline {
+            // Its main process is gone and systemd has not noticed, or something of it does not end.
+            if let Err(e) = broker.ask(&BrokerRequest::Stop { id: id.clone() }).await {
+                tracing::warn!(instance = %id, "{e}");
+            }
+            break;
+        }
+        tokio::time::sleep(END_POLL).await;
+        unit = show(&broker, &id).await;
     }
-    let unit = match before {
-        // It had not come to an end yet: then the result is there now.
-        Some(UnitStatus { state: RunState::Active | RunState::Changing, .. }) => show(&broker, &id).await,
-        other => other,
-    };
     let result = unit.map_or_else(|| SUCCESS.to_owned(), |unit| unit.result);
     let log = match &told {
         Some(AgentAnswer::Ended { log, .. }) => log.clone(),
@@ -143,7 +161,7 @@ fn cause(result: &str, told: Option<&AgentAnswer>) -> EndCause {
         (_, "time-limit") => EndCause::TimeLimit,
         (Some(AgentAnswer::Ended { status, .. }), _) => EndCause::Crashed { status: status.clone() },
         // Ended in good order, and not by us: `systemctl stop`. `timeout` is the same with a process that would not listen.
-        (_, SUCCESS | "timeout") => EndCause::StoppedByOperator,
+        (_, SUCCESS | STOPPED_BY_OPERATOR | "timeout") => EndCause::StoppedByOperator,
         (_, other) => EndCause::Crashed { status: other.to_owned() },
     }
 }
@@ -159,7 +177,8 @@ impl Launcher for SystemdLauncher {
     }
 
     fn look(&self, id: &InstanceId, path: &AbsolutePath) -> BoxFuture<'_, io::Result<PathKind>> {
-        let agent = Agent::new(id.clone(), Arc::clone(&self.broker));
+        let running = self.agents.lock().unwrap_or_else(PoisonError::into_inner).get(id).and_then(Weak::upgrade);
+        let agent = running.unwrap_or_else(|| Arc::new(Agent::new(id.clone(), Arc::clone(&self.broker))));
         let request = AgentRequest::Look { path: path.clone() };
         Box::pin(async move {
             let asking = tokio::time::timeout(LOOK_DEADLINE, agent.ask(&request));
@@ -188,7 +207,7 @@ impl Launcher for SystemdLauncher {
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
-        Box::pin(async { self.broker.ask(&BrokerRequest::Reload).await.map(drop) })
+        Box::pin(async { self.broker.ask(&BrokerRequest::Reload {}).await.map(drop) })
     }
 
     fn outlives_daemon(&self) -> bool {

@@ -10,6 +10,9 @@ pub const MAX_REQUEST: usize = 256;
 /// The most bytes of a reply: a page of [`BrokerRequest::List`].
 pub const MAX_REPLY: usize = 64 << 10;
 
+/// The `result` of a unit that somebody stopped past the front.
+pub const STOPPED_BY_OPERATOR: &str = "stopped-by-operator";
+
 /// What the front may ask for. A verb and an id; everything else is the broker's own business.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
@@ -66,8 +69,9 @@ pub enum BrokerRequest {
         /// Which.
         id: InstanceId,
     },
-    /// Read the configuration again and apply changed limits to what runs.
-    Reload,
+    /// Read the configuration again and apply changed limits to what runs. With braces, because of a variant without serde lets
+    /// unknown fields pass.
+    Reload {},
 }
 
 impl BrokerRequest {
@@ -84,7 +88,7 @@ impl BrokerRequest {
             Self::List { .. } => "list",
             Self::Remove { .. } => "remove",
             Self::Purge { .. } => "purge",
-            Self::Reload => "reload",
+            Self::Reload {} => "reload",
         }
     }
 
@@ -100,7 +104,7 @@ impl BrokerRequest {
             | Self::Show { id }
             | Self::Remove { id }
             | Self::Purge { id } => Some(id),
-            Self::List { .. } | Self::Reload => None,
+            Self::List { .. } | Self::Reload {} => None,
         }
     }
 }
@@ -199,7 +203,7 @@ mod tests {
             BrokerRequest::Start { id: id.clone() },
             BrokerRequest::Reclaim { id: id.clone(), bytes: u64::MAX },
             BrokerRequest::List { after: Some(id) },
-            BrokerRequest::Reload,
+            BrokerRequest::Reload {},
         ];
         for request in all {
             let text = serde_json::to_string(&request).unwrap();
@@ -217,6 +221,7 @@ mod tests {
             r#"{"verb":"start","id":""}"#,
             r#"{"verb":"start","id":"a","uid":0}"#,
             r#"{"verb":"start"}"#,
+            r#"{"verb":"reload","id":"a"}"#,
             r#"{"verb":"exec","id":"a"}"#,
             r#"{"verb":"reclaim","id":"a","bytes":-1}"#,
             "",

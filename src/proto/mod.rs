@@ -7,4 +7,6 @@ mod broker;
 pub mod place;
 
 pub use agent::{AgentAnswer, AgentRequest, LOG_LINES, MAX_AGENT_PACKET};
-pub use broker::{BrokerAnswer, BrokerReply, BrokerRequest, MAX_REPLY, MAX_REQUEST, RefusalCode, RunState, UnitStatus};
+pub use broker::{
+    BrokerAnswer, BrokerReply, BrokerRequest, MAX_REPLY, MAX_REQUEST, RefusalCode, RunState, STOPPED_BY_OPERATOR, UnitStatus,
+};

@@ -83,9 +83,8 @@ END
       assert.notEqual(code, 0);
       assert.match(stderr, words);
     }
-    // The kernel lets nobody in a new network namespace ping without a right, whatever the host's net.ipv4.ping_group_range says.
-    const ping = await host.inside('dora', 'ping -c1 -W2 127.0.0.1', { check: false });
-    assert.match(ping.stderr, /not permitted|denied/i);
+    // The kernel lets nobody in a new network namespace ping before its own net.ipv4.ping_group_range says so.
+    await host.inside('dora', 'ping -c1 -W2 127.0.0.1');
   });
 
   test('a terminal in a browser has the same sandbox', async () => {

@@ -68,11 +68,18 @@ fn finish(links: &Links, name: &str, bridge: u32) -> Result<(), NetworkError> {
 fn configure(network: &Network, address: Ipv4Addr) -> Result<(), NetworkError> {
     let links = Links::open()?;
     links.up("lo")?;
+    allow_ping()?;
     disable_ipv6(CARD)?;
     links.add_address(CARD, address, network.prefix)?;
     links.up(CARD)?;
     links.add_default_route(network.gateway())?;
     Ok(())
+}
+
+/// ping(8) without a capability: the setting is the namespace's own, and closed in a new one (icmp(7)).
+fn allow_ping() -> Result<(), NetworkError> {
+    let path = PathBuf::from("/proc/sys/net/ipv4/ping_group_range");
+    std::fs::write(&path, "0 2147483647").map_err(|source| NetworkError::Io { action: "write", path, source })
 }
 
 /// The network namespace that systemd made for the unit of `id`.

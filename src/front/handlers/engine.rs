@@ -66,7 +66,7 @@ fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result
 pub(super) fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
     let app = Arc::clone(&context.app);
     let client = context.forwarded.client.clone();
-    let access = context.live.config.log.access;
+    let (access, id) = (context.live.config.log.access, context.id);
     let session = context.session.clone();
     context.app.tunnels.spawn(async move {
         let began = std::time::Instant::now();
@@ -90,6 +90,7 @@ pub(super) fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgra
         if access {
             tracing::info!(
                 target: ACCESS,
+                request_id = %id,
                 instance = lease.id().as_str(),
                 route = "tunnel",
                 duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -1,0 +1,168 @@
+// The daemon as systemd sees it: crash loops, the watchdog, reloads, the line of `systemctl status`, the journal, and how exposed the units are.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { Host, Vm } from './host.mjs';
+
+/** The most that `systemd-analyze security` may say of a unit (10 is naked); the units without a figure are only shown. */
+const EXPOSURE = {
+  'hoody-code.service': 1.5,
+  'hoody-code-broker.service': 1.5,
+  'hoody-code-instance@alice.service': 2.0,
+  'hoody-code-network.service': undefined,
+  'hoody-code-network@alice.service': undefined,
+  'hoody-code-quota@alice.service': undefined,
+};
+
+/** Holds the units of a host on which alice runs to their figures. */
+async function exposure(vm, t) {
+  for (const [unit, most] of Object.entries(EXPOSURE)) {
+    const { stdout } = await vm.sh(`systemd-analyze security ${unit} --no-pager`, { timeout: 60_000 });
+    const figure = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1]);
+    t.diagnostic(`${vm.suite}: ${unit} ${figure}`);
+    const worst = stdout.split('\n').filter((line) => line.includes('✗') && /0\.[1-9]/.test(line)).join('\n');
+    if (most !== undefined) assert.ok(figure <= most, `${unit} has ${figure}, more than ${most}:\n${worst}`);
+  }
+}
+
+describe('the service', { timeout: 240_000 }, () => {
+  let host, vm;
+  const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
+  const show = (property, unit = 'hoody-code') => out(`systemctl show -P ${property} ${unit}`);
+  const health = () => host.fetch('alice', '/api/v1/code/health');
+  const cursor = async () => (await out('journalctl --sync; journalctl -q -n1 -o cat --show-cursor | tail -n1')).replace('-- cursor: ', '');
+  const name = async () => (await (await host.fetch('alice', '/manifest.json')).json()).name.split(' ')[0];
+
+  before(async () => {
+    host = await Host.boot({ config: '[page]\nname = "First"' });
+    vm = host.vm;
+    await host.open('alice');
+  });
+  after(() => host?.end());
+
+  /** Runs `play` with more lines in the [Service] of a unit, and takes them out again. It starts the unit anew itself. */
+  const dropIn = async (unit, lines, play) => {
+    const file = `/run/systemd/system/${unit}.service.d/90-test.conf`;
+    await vm.write(file, `[Service]\n${lines}\n`);
+    await vm.sh('systemctl daemon-reload');
+    const remove = () => vm.sh(`rm -f ${file}; systemctl daemon-reload`);
+    try {
+      await play(remove);
+    } finally {
+      await remove();
+    }
+  };
+
+  test('exposure of the units', (t) => exposure(vm, t));
+
+  test('`systemctl status` says how many instances there are', async () => {
+    await vm.until('systemctl show -P StatusText hoody-code | grep -q "^1 instance running"');
+    assert.match(await out('systemctl status hoody-code --no-pager'), /Status: "1 instance running, \d+ of them idle, 0 starting, 0 failed"/);
+    await host.open('bob');
+    await vm.until('systemctl show -P StatusText hoody-code | grep -q "^2 instances running"');
+    assert.deepEqual(await host.broker({ verb: 'purge', id: 'bob' }), { ok: 'done' });
+  });
+
+  for (const unit of ['hoody-code', 'hoody-code-broker']) {
+    test(`${unit} crashes as it starts, again and again: its socket stays, and who waits there is served after the repair`, async () => {
+      const main = await show('MainPID', 'hoody-code-instance@alice');
+      let waiting;
+      // Faster than in earnest: past any start limit that could end it.
+      await dropIn(unit, 'ExecStart=\nExecStart=/bin/sh -c "exit 1"\nRestartSec=20ms\nRestartSteps=0', async (repair) => {
+        await vm.sh(`systemctl restart ${unit}`, { check: false });
+        // Browsers wait in the front's socket, the front in the broker's: with what only that can do, a start.
+        waiting = unit === 'hoody-code' ? health() : host.open('dave');
+        waiting.catch(() => {});
+        await vm.until(`test $(systemctl show -P NRestarts ${unit}) -ge 12`, { deadline: 40_000 });
+        assert.equal(await out(`systemctl is-active ${unit}.socket`), 'active');
+        await repair();
+      });
+      assert.equal((await waiting).status, 200);
+      await vm.until(`systemctl is-active -q ${unit}.service`);
+      assert.equal(await show('MainPID', 'hoody-code-instance@alice'), main);
+      await vm.sh(`systemctl restart ${unit}`, { timeout: 60_000 });
+    });
+  }
+
+  test('the watchdog bites a front that hangs', async () => {
+    await dropIn('hoody-code', 'WatchdogSec=2', async () => {
+      await vm.sh('systemctl restart hoody-code', { timeout: 60_000 });
+      const [old, main] = [await show('MainPID'), await show('MainPID', 'hoody-code-instance@alice')];
+      const from = await cursor();
+      await vm.sh(`kill -STOP ${old}`);
+      assert.equal((await health()).status, 200, 'who asks meanwhile is answered by the next one');
+      assert.notEqual(await show('MainPID'), old);
+      assert.equal(await show('NRestarts'), '1');
+      const entries = await vm.journal(['-u', 'hoody-code', '_PID=1', `--after-cursor=${from}`]);
+      assert.ok(entries.some((entry) => /[Ww]atchdog timeout/.test(entry.MESSAGE)), entries.map((entry) => entry.MESSAGE).join('\n'));
+      assert.equal(await show('MainPID', 'hoody-code-instance@alice'), main);
+    });
+    await vm.sh('systemctl restart hoody-code', { timeout: 60_000 });
+  });
+
+  test('a reload takes what is new; of a broken file nothing, and it is said', async () => {
+    const pid = await show('MainPID');
+    assert.equal(await name(), 'First');
+    await host.configure('[page]\nname = "Second"');
+    await host.until('the new name', async () => (await name()) === 'Second');
+    for (const broken of ['[page]\nname = ', '[page]\nnam = "Third"', '[class.default]\nmemory_max = "many"']) {
+      const from = await cursor();
+      await host.configure(broken);
+      await host.until('an error in the journal', async () => {
+        const entries = await vm.journal(['-u', 'hoody-code', '-p', 'err', `--after-cursor=${from}`]);
+        return entries.some((entry) => /not reloaded, the old one stays/.test(entry.MESSAGE));
+      });
+      assert.equal(await name(), 'Second');
+    }
+    await host.configure('[page]\nname = "First"');
+    await host.until('the repaired one', async () => (await name()) === 'First');
+    assert.equal(await show('MainPID'), pid);
+  });
+
+  test('the journal: everything of one tenant by one field, and a request by its id', async () => {
+    await host.open('carol');
+    const answer = await host.fetch('carol', '/callback');
+    await answer.text();
+    const id = answer.headers.get('x-request-id');
+    assert.match(id, /^[0-9a-f]{16}$/);
+    const of = (entries) => [...new Set(entries.map((entry) => entry._SYSTEMD_UNIT).filter((unit) => unit?.startsWith('hoody-code')))].sort();
+    const everything = ['hoody-code-broker.service', 'hoody-code-instance@carol.service', 'hoody-code.service'];
+    const entries = await vm.journal('HOODY_INSTANCE=carol');
+    for (const unit of everything) assert.ok(of(entries).includes(unit), `${unit} is not among ${of(entries)}`);
+    assert.ok(entries.every((entry) => !/alice/.test(entry.MESSAGE)));
+    assert.deepEqual(of(await vm.journal('INSTANCE=carol')), ['hoody-code-instance@carol.service'], 'what the unit itself says');
+    const logs = await out('hoody code instances logs carol --lines 1000 --json');
+    const told = logs.split('\n').map((line) => JSON.parse(line));
+    for (const unit of everything) assert.ok(of(told).includes(unit), `instances logs: ${unit} is not among ${of(told)}`);
+    const [record, ...more] = await vm.journal(`HOODY_REQUEST_ID=${id}`);
+    assert.deepEqual(more, []);
+    assert.deepEqual([record.HOODY_INSTANCE, record.HOODY_ROUTE, record.HOODY_STATUS], ['carol', 'engine', String(answer.status)]);
+    const ids = (await vm.journal('HOODY_INSTANCE=carol MESSAGE=request')).map((entry) => entry.HOODY_REQUEST_ID);
+    assert.equal(new Set(ids).size, ids.length);
+    // A client's own word for it is not taken over: it could be somebody else's.
+    assert.notEqual((await host.fetch('carol', '/api/v1/code/health', { headers: { 'x-request-id': id } })).headers.get('x-request-id'), id);
+  });
+});
+
+describe('the service on bookworm', { skip: !Vm.fits('bookworm'), timeout: 120_000 }, () => {
+  let host;
+  before(async () => {
+    host = await Host.boot({ suite: 'bookworm' });
+    await host.open('alice');
+  });
+  after(() => host?.end());
+
+  test('exposure of the units', (t) => exposure(host.vm, t));
+
+  test('a daemon that crashes as it starts keeps its socket there as well', async () => {
+    const { vm } = host;
+    await vm.write('/run/systemd/system/hoody-code.service.d/90-test.conf', '[Service]\nExecStart=\nExecStart=/bin/sh -c "exit 1"\nRestartSec=20ms\n');
+    await vm.sh('systemctl daemon-reload; systemctl restart hoody-code', { check: false });
+    const waiting = host.fetch('alice', '/api/v1/code/health');
+    waiting.catch(() => {});
+    await vm.until('test $(systemctl show -P NRestarts hoody-code) -ge 12', { deadline: 40_000 });
+    await vm.sh('systemctl is-active hoody-code.socket; rm /run/systemd/system/hoody-code.service.d/90-test.conf; systemctl daemon-reload');
+    assert.equal((await waiting).status, 200);
+  });
+});
