@@ -107,7 +107,17 @@ export async function openTerminal(page) {
   });
 }
 
-/** Types a command line into the terminal that has the focus. What comes of it is to be waited for. */
+/**
+ * Types a command line into the terminal that has the focus. What comes of it is to be waited for. On a busy machine a part of the
+ * workbench that comes up late takes the focus away while we type: then it is typed again, before anything was entered.
+ */
 export async function typeCommand(page, line) {
-  await keyboard(page).type(`${line}\n`);
+  await until('the terminal kept the focus', async () => {
+    await keyboard(page).type(line);
+    if ((await page.locator('.terminal-wrapper.active .xterm-helper-textarea:focus').count()) === 1) return true;
+    await openTerminal(page);
+    await keyboard(page).press('Control+U');
+    return false;
+  });
+  await keyboard(page).press('Enter');
 }
