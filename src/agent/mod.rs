@@ -30,6 +30,9 @@ pub fn run(argv: &[OsString]) -> ExitCode {
 }
 
 fn start(argv: &[OsString]) -> io::Result<ExitCode> {
+    // Other processes of the tenant's cannot trace this one, or take a copy of a descriptor that it passes to the front: with one
+    // they could make a read of the front's block. The engine is dumpable again by its exec.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     let listener = listener()?;
     engine::prepare(Path::new(HOME))?;
     let engine = engine::Running::spawn(argv)?;

@@ -82,6 +82,11 @@ impl Accounts {
 
     fn allocate(&self, id: &InstanceId, uids: &RangeInclusive<u32>, taken: impl Fn(u32) -> bool) -> Result<Account, BrokerError> {
         sys::create_private_dir(&self.dir).map_err(BrokerError::file("create", &self.dir))?;
+        // systemd would give the unit the groups of whoever has the name.
+        let name = format!("hc-{id}");
+        if sys::user_id(&name).map_err(BrokerError::file("look for", Path::new(&name)))?.is_some() {
+            return Err(BrokerError::NameTaken(name));
+        }
         let mut used = std::collections::HashSet::new();
         for other in self.list()? {
             used.extend(self.find(&other)?.map(|account| account.uid));
@@ -115,17 +120,17 @@ impl Accounts {
         for (kind, record) in [("user", user), ("group", group)] {
             let path = self.userdb.join(format!("{name}.{kind}"));
             let text = record.to_string();
-            if fs::read_to_string(&path).is_ok_and(|old| old == text) {
-                continue;
+            if !fs::read_to_string(&path).is_ok_and(|old| old == text) {
+                sys::write_atomic(&path, text.as_bytes()).map_err(BrokerError::file("write", &path))?;
             }
-            sys::write_atomic(&path, text.as_bytes()).map_err(BrokerError::file("write", &path))?;
             // Anybody on the host may ask who an id is.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).map_err(BrokerError::file("open to readers", &path))?;
-            let link = self.userdb.join(format!("{uid}.{kind}"));
-            match symlink(format!("{name}.{kind}"), &link) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(BrokerError::file("write", &link)(e)),
-                _ => {}
+            let (link, target) = (self.userdb.join(format!("{uid}.{kind}")), format!("{name}.{kind}"));
+            if fs::read_link(&link).is_ok_and(|old| old == Path::new(&target)) {
+                continue;
             }
+            remove(&link)?;
+            symlink(target, &link).map_err(BrokerError::file("write", &link))?;
         }
         Ok(())
     }

@@ -29,6 +29,9 @@ pub(super) enum BrokerError {
     /// All user ids are in use.
     #[error("no user id is left in the range {0}-{1}")]
     NoUid(u32, u32),
+    /// The host has a user of the name that the instance's would get.
+    #[error("the host has a user named {0} already")]
+    NameTaken(String),
     /// What is at the place of the instance's directory belongs to somebody else.
     #[error("{path} belongs to user {owner}, not to user {uid}")]
     Foreign {
@@ -73,7 +76,7 @@ impl BrokerError {
         match self {
             Self::Malformed(_) | Self::Stranger(_) => RefusalCode::Malformed,
             Self::NotFound(_) => RefusalCode::NotFound,
-            Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::Foreign { .. } => RefusalCode::Configuration,
+            Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => RefusalCode::Configuration,
             Self::File { .. } | Self::Unit { .. } => RefusalCode::Failed,
         }
     }

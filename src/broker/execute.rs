@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use serde::{Deserialize, Serialize};
 
 use super::accounts::{self, Account, Accounts};
 use super::cgroup;
 use super::error::BrokerError;
 use super::properties::{self, Spec};
+use super::records::{NAME, RUNTIME, Records, Run, SHELL};
 use super::systemd::{Systemd, UnitState};
 use super::volumes::{self, Volumes};
 use crate::config::{self, BrokerConfig, NetworkMode};
@@ -23,32 +21,15 @@ use crate::proto::place;
 use crate::proto::{BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys;
 
-/// What must survive the broker, but not a reboot (`RuntimeDirectory=` of its unit, which is kept when it stops).
-const RUNTIME: &str = "/run/hoody-code-broker";
-
 /// The most instances in one answer to `list`: they fit into a packet.
 const PAGE: usize = 100;
-
-/// What an instance was started with.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Run {
-    engine: Option<String>,
-    class: String,
-    /// The limit on its disk that was in force last.
-    #[serde(default)]
-    disk: Option<u64>,
-    /// Whether the front has stopped it. One that does not run, did not fail and was not stopped by the front was stopped by the
-    /// operator; systemd itself remembers nothing of a transient unit that ended well.
-    #[serde(default)]
-    stopped: bool,
-}
 
 /// Carries out requests.
 pub(super) struct Executor {
     systemd: Systemd,
     accounts: Accounts,
     volumes: Volumes,
-    runtime: PathBuf,
+    records: Records,
     program: PathBuf,
     busy: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -64,38 +45,45 @@ impl Executor {
             systemd: Systemd::connect().await?,
             accounts: Accounts::new(accounts::REGISTRY, accounts::USERDB),
             volumes: Volumes::new(volumes::ROOT),
-            runtime: PathBuf::from(RUNTIME),
+            records: Records::new(RUNTIME),
             program,
             busy: Mutex::default(),
         })
     }
 
+    /// Comes back when the bus has hung up: whoever started us starts us again, with a new connection.
+    pub(super) async fn gone(&self) {
+        self.systemd.gone().await;
+    }
+
     /// Does what `request` says.
     pub(super) async fn execute(&self, request: &BrokerRequest) -> Executed {
         let _turn = match request.id() {
-            Some(id) => Some(self.turn(id).await),
-            None => None,
+            // A look, and a way in, are safe while a job is under way, and must not wait for a slow one.
+            Some(id) if !matches!(request, BrokerRequest::Show { .. } | BrokerRequest::Connect { .. }) => Some(self.turn(id).await),
+            _ => None,
         };
         let done = |()| (BrokerAnswer::Done, None);
         match request {
             BrokerRequest::Start { id } => self.start(id).await.map(done),
-            BrokerRequest::Stop { id } => {
-                self.stop(id).await?;
-                self.remember_run(id, &Run { stopped: true, ..self.run(id) }).map(done)
-            }
+            BrokerRequest::Stop { id } => self.stop_for_front(id).await.map(done),
             BrokerRequest::Freeze { id } => self.systemd.freeze(&self.known(id)?).await.map(done),
             BrokerRequest::Thaw { id } => self.systemd.thaw(&self.known(id)?).await.map(done),
             BrokerRequest::Connect { id } => self.connect(id).map(|fd| (BrokerAnswer::Done, Some(fd))),
             BrokerRequest::Reclaim { id, bytes } => {
                 self.known(id)?;
-                cgroup::reclaim(id, *bytes).map_err(BrokerError::file("reclaim from", &cgroup::dir(id))).map(done)
+                let (reclaimed, bytes) = (id.clone(), *bytes);
+                // The kernel takes its time.
+                let written = tokio::task::spawn_blocking(move || cgroup::reclaim(&reclaimed, bytes)).await;
+                let written = written.map_err(std::io::Error::other).and_then(|written| written);
+                written.map_err(BrokerError::file("reclaim from", &cgroup::dir(id))).map(done)
             }
             BrokerRequest::Show { id } => Ok((BrokerAnswer::Unit(self.show(id).await?), None)),
             BrokerRequest::List { after } => Ok((BrokerAnswer::Units(self.list(after.as_ref()).await?), None)),
             BrokerRequest::Remove { id } => {
                 self.known(id)?;
                 self.stop(id).await?;
-                self.forget_run(id);
+                self.records.forget_run(id);
                 Ok((BrokerAnswer::Done, None))
             }
             BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
@@ -123,19 +111,24 @@ impl Executor {
 
     async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
         let unit = cgroup::unit(id);
-        if let Some(state) = self.systemd.state(&unit).await?
-            && state.active == "active"
-        {
-            return Ok(());
+        let is_at_rest = |state: Option<UnitState>| state.is_none_or(|state| matches!(state.active.as_str(), "" | "inactive" | "failed"));
+        if !is_at_rest(self.systemd.state(&wipe_unit(id)).await?) {
+            return Err(BrokerError::Unit { action: "cannot start", unit, reason: "its files are being deleted".to_owned() });
+        }
+        match self.systemd.state(&unit).await? {
+            Some(state) if state.active == "active" && !self.records.run(id).stopped => return Ok(()),
+            state if is_at_rest(state.clone()) => {}
+            // Half up, half down, or begun by a broker that was ended before it was done.
+            _ => self.stop(id).await?,
         }
         let config = Self::config()?;
         let class = config.hosting.class_of(id);
         let engine = engine::locate(config.engine.as_deref())?;
         let account = self.accounts.obtain(id, &config.hosting.uids, accounts::is_taken)?;
         let home = self.volumes.obtain(id, account)?;
-        let files = self.files(id, account, &config)?;
-        let agents = self.private_dir("agents")?;
-        let path = agents.join(format!("{id}.sock"));
+        let files = self.records.files(id, account, &config)?;
+        self.records.private_dir("agents")?;
+        let path = self.records.agent(id);
         let socket = sys::listen_packets(&path).map_err(BrokerError::file("listen at", &path))?;
         let spec = Spec {
             id,
@@ -153,8 +146,9 @@ impl Executor {
         };
         let properties = properties::of_instance(spec);
         self.limit_disk(id, class.disk).await?;
-        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk, stopped: false };
-        self.remember_run(id, &run)?;
+        // "Stopped" until all of it is there: what is left by an interrupted start is not taken for a whole one.
+        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk, stopped: true };
+        self.records.remember_run(id, &run)?;
         // One that failed still has the name (systemd keeps it so that somebody can look at it).
         self.systemd.reset_failed(&unit).await;
         self.systemd.start_transient(&unit, &properties).await?;
@@ -165,12 +159,24 @@ impl Executor {
             self.systemd.stop(&unit).await?;
             return Err(e);
         }
-        Ok(())
+        self.records.remember_run(id, &Run { stopped: false, ..run })
+    }
+
+    /// Remembered first: a broker that is ended in between leaves one that is stopped again, not one that the operator is blamed for.
+    async fn stop_for_front(&self, id: &InstanceId) -> Result<(), BrokerError> {
+        self.known(id)?;
+        let run = self.records.run(id);
+        self.records.remember_run(id, &Run { stopped: true, ..run.clone() })?;
+        let stopped = self.stop(id).await;
+        if stopped.is_err() {
+            self.records.remember_run(id, &run)?;
+        }
+        stopped
     }
 
     /// Sets the limit on its disk, or takes off an earlier one.
     async fn limit_disk(&self, id: &InstanceId, limit: Option<u64>) -> Result<(), BrokerError> {
-        if limit.is_none() && self.run(id).disk.is_none() {
+        if limit.is_none() && self.records.run(id).disk.is_none() {
             return Ok(());
         }
         self.systemd.start(&format!("hoody-code-quota@{id}.service")).await
@@ -189,7 +195,7 @@ impl Executor {
 
     fn connect(&self, id: &InstanceId) -> Result<OwnedFd, BrokerError> {
         self.known(id)?;
-        let path = self.runtime.join("agents").join(format!("{id}.sock"));
+        let path = self.records.agent(id);
         sys::connect_packets(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => BrokerError::NotFound(id.clone()),
             _ => BrokerError::file("connect to", &path)(e),
@@ -217,7 +223,7 @@ impl Executor {
     }
 
     fn status(&self, id: InstanceId, account: Account, state: Option<UnitState>) -> UnitStatus {
-        let run = self.run(&id);
+        let run = self.records.run(&id);
         let state = state.unwrap_or_default();
         let run_state = match state.active.as_str() {
             "active" => RunState::Active,
@@ -246,7 +252,7 @@ impl Executor {
         if home.symlink_metadata().is_ok() {
             self.volumes.obtain(id, account)?;
             self.accounts.obtain(id, &(account.uid..=account.uid), |_| false)?;
-            let unit = format!("hoody-code-wipe@{id}.service");
+            let unit = wipe_unit(id);
             self.systemd.reset_failed(&unit).await;
             let wiped = self.systemd.start_transient(&unit, &properties::of_wipe(id, account.uid, &home, &self.program)).await;
             if let Err(e) = wiped.and_then(|()| self.volumes.remove(id).map_err(BrokerError::file("remove", &home))) {
@@ -254,7 +260,7 @@ impl Executor {
                 return Ok(BrokerAnswer::Left(e.to_string()));
             }
         }
-        self.forget_run(id);
+        self.records.forget_run(id);
         self.systemd.reset_failed(&cgroup::unit(id)).await;
         self.accounts.forget(id)?;
         Ok(BrokerAnswer::Done)
@@ -269,68 +275,19 @@ impl Executor {
             if let Err(e) = self.systemd.set_properties(&unit, &properties::of_limits(&class.limits)).await {
                 tracing::warn!(instance = %id, "{e}");
             }
-            let run = Run { disk: class.disk, ..self.run(&id) };
-            if let Err(e) = self.limit_disk(&id, class.disk).await.and_then(|()| self.remember_run(&id, &run)) {
+            let limited = self.limit_disk(&id, class.disk).await;
+            // Read after the wait: it may have been stopped meanwhile.
+            if let Err(e) = limited.and_then(|()| self.records.remember_run(&id, &Run { disk: class.disk, ..self.records.run(&id) })) {
                 tracing::warn!(instance = %id, "{e}");
             }
         }
         Ok(())
     }
+}
 
-    fn private_dir(&self, name: &str) -> Result<PathBuf, BrokerError> {
-        let dir = self.runtime.join(name);
-        sys::create_private_dir(&dir).map_err(BrokerError::file("create", &dir))?;
-        Ok(dir)
-    }
-
-    fn run(&self, id: &InstanceId) -> Run {
-        let text = fs::read(self.runtime.join("runs").join(id.as_str())).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
-    }
-
-    fn remember_run(&self, id: &InstanceId, run: &Run) -> Result<(), BrokerError> {
-        let path = self.private_dir("runs")?.join(id.as_str());
-        let text = serde_json::to_vec(run).map_err(|e| BrokerError::file("write", &path)(e.into()))?;
-        sys::write_atomic(&path, &text).map_err(BrokerError::file("write", &path))
-    }
-
-    fn forget_run(&self, id: &InstanceId) {
-        let _ = fs::remove_file(self.runtime.join("runs").join(id.as_str()));
-        let _ = fs::remove_file(self.runtime.join("agents").join(format!("{id}.sock")));
-        let _ = fs::remove_dir_all(self.runtime.join("etc").join(id.as_str()));
-    }
-
-    /// The few files of `/etc` in which an instance would see the host and its neighbours, written for it alone.
-    fn files(&self, id: &InstanceId, account: Account, config: &BrokerConfig) -> Result<Vec<(String, String)>, BrokerError> {
-        let dir = self.private_dir("etc")?.join(id.as_str());
-        sys::create_private_dir(&dir).map_err(BrokerError::file("create", &dir))?;
-        let uid = account.uid;
-        let (home, shell) = (place::HOME, SHELL);
-        let contents = [
-            (
-                "passwd",
-                format!(
-                    "root:x:0:0:root:/root:/usr/sbin/nologin\n{NAME}:x:{uid}:{uid}:{id}:{home}:{shell}\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-                ),
-            ),
-            ("group", format!("root:x:0:\n{NAME}:x:{uid}:\nnogroup:x:65534:\n")),
-            (
-                "nsswitch.conf",
-                "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n"
-                    .to_owned(),
-            ),
-            ("resolv.conf", super::network::resolv_conf(&config.hosting.network)),
-        ];
-        let mut files = Vec::new();
-        for (name, content) in contents {
-            // Not atomic: a running instance has the file itself bound, and shall see the change.
-            let path = dir.join(name);
-            fs::write(&path, content).map_err(BrokerError::file("write", &path))?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).map_err(BrokerError::file("open to readers", &path))?;
-            files.push((path.display().to_string(), format!("/etc/{name}")));
-        }
-        Ok(files)
-    }
+/// The unit that empties a home.
+fn wipe_unit(id: &InstanceId) -> String {
+    format!("hoody-code-wipe@{id}.service")
 }
 
 /// How a unit ended. systemd says `timeout` for the run-time limit and for a stop that took too long.
@@ -342,12 +299,6 @@ fn result(state: &UnitState) -> String {
         other => other.to_owned(),
     }
 }
-
-/// What the tenant is called inside.
-const NAME: &str = "user";
-
-/// The shell of terminals.
-const SHELL: &str = "/bin/bash";
 
 fn tenant() -> ServerUser<'static> {
     ServerUser {

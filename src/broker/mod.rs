@@ -17,6 +17,7 @@ mod network;
 mod policy;
 mod properties;
 mod quota;
+mod records;
 mod server;
 mod systemd;
 mod volumes;

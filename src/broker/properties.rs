@@ -160,6 +160,10 @@ pub(super) fn of_wipe(id: &InstanceId, uid: u32, home: &Path, program: &Path) ->
         ("PrivateNetwork", true.into()),
         ("NoNewPrivileges", true.into()),
         ("CapabilityBoundingSet", 0u64.into()),
+        ("RestrictNamespaces", 0u64.into()),
+        ("ProtectProc", "invisible".into()),
+        // Within the broker's own wait for a job. A second purge goes on where this one was cut off.
+        ("TimeoutStartUSec", 100_000_000u64.into()),
         ("LogExtraFields", log_fields(id)),
     ]
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::error::BrokerError;
 use super::execute::{Executed, Executor};
@@ -21,6 +22,9 @@ const MOST_CONNECTIONS: usize = 64;
 
 /// How long a connection may say nothing. The front sends at once.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// How long requests under way may take once we are told to stop: within the unit's `TimeoutStopSec`.
+const LAST_CALL: Duration = Duration::from_secs(60);
 
 /// EX_UNAVAILABLE (sysexits.h)
 const UNAVAILABLE: u8 = 69;
@@ -50,16 +54,18 @@ async fn serve(passed: Vec<(String, std::os::fd::OwnedFd)>) -> Result<(), String
     let listener = PacketListener::from_fd(socket).map_err(|e| format!("the socket that was passed: {e}"))?;
     let executor = Arc::new(Executor::new().await.map_err(|e| e.to_string())?);
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let conversations = TaskTracker::new();
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     loop {
         let accepted = tokio::select! {
-            _ = terminate.recv() => return Ok(()),
+            _ = terminate.recv() => break,
+            () = executor.gone() => return Err("the bus hung up".to_owned()),
             accepted = accept(&listener, &slots) => accepted,
         };
         match accepted {
             Ok((socket, permit)) => {
                 let executor = Arc::clone(&executor);
-                tokio::spawn(async move {
+                conversations.spawn(async move {
                     converse(&executor, &socket).await;
                     drop(permit);
                 });
@@ -70,6 +76,10 @@ async fn serve(passed: Vec<(String, std::os::fd::OwnedFd)>) -> Result<(), String
             }
         }
     }
+    // What was begun is finished: half a start is something that somebody would have to clean up.
+    conversations.close();
+    let _ = tokio::time::timeout(LAST_CALL, conversations.wait()).await;
+    Ok(())
 }
 
 async fn accept(listener: &PacketListener, slots: &Arc<Semaphore>) -> std::io::Result<(PacketSocket, tokio::sync::OwnedSemaphorePermit)> {

@@ -94,6 +94,11 @@ impl Systemd {
         Ok(Self { connection, manager })
     }
 
+    /// Comes back when the connection has ended.
+    pub(super) async fn gone(&self) {
+        self.connection.closed().await;
+    }
+
     /// Starts a transient unit; comes back when its job is done, which means that its program runs, or has run.
     pub(super) async fn start_transient(&self, unit: &str, properties: &[Property]) -> Result<(), BrokerError> {
         let start = || async { self.manager.start_transient_unit(unit, "fail", properties, &[]).await };
@@ -125,20 +130,33 @@ impl Systemd {
         F: Future<Output = zbus::Result<OwnedObjectPath>>,
     {
         let action = if verb == "start" { "cannot start" } else { "cannot stop" };
-        // Asked for before the call: a quick job would be done before we listen.
-        let mut done = self.manager.receive_job_removed().await.map_err(failed(action, unit))?;
-        let job = call().await.map_err(failed(action, unit))?;
         let waiting = async {
+            // Asked for before the call: a quick job would be done before we listen.
+            let mut done = self.manager.receive_job_removed().await?;
+            let calling = call();
+            tokio::pin!(calling);
+            // Drained while the call is on its way: the connection waits for whoever does not read its signals.
+            let mut early: Vec<(OwnedObjectPath, String)> = Vec::new();
+            let job = loop {
+                tokio::select! {
+                    job = &mut calling => break job?,
+                    Some(signal) = done.next() => early.extend(signal.args().ok().map(|told| (told.job.clone(), told.result.clone()))),
+                }
+            };
+            if let Some((_, result)) = early.into_iter().find(|(other, _)| *other == job) {
+                return Ok(result);
+            }
             while let Some(signal) = done.next().await {
-                if let Ok(arguments) = signal.args()
-                    && arguments.job == job
+                if let Ok(told) = signal.args()
+                    && told.job == job
                 {
-                    return arguments.result.clone();
+                    return Ok(told.result.clone());
                 }
             }
-            "the bus hung up".to_owned()
+            Ok("the bus hung up".to_owned())
         };
-        let result = tokio::time::timeout(JOB_DEADLINE, waiting).await.unwrap_or_else(|_| "the job does not end".to_owned());
+        let late = || Ok("the job does not end".to_owned());
+        let result = tokio::time::timeout(JOB_DEADLINE, waiting).await.unwrap_or_else(|_| late()).map_err(failed(action, unit))?;
         if result == "done" {
             return Ok(());
         }

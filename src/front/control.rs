@@ -136,7 +136,7 @@ async fn handle(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Re
             done(id, "running")
         }
         Order::Stop(id) => {
-            app.instances.stop(id).await;
+            app.instances.hold(id).await;
             done(id, "stopped")
         }
         Order::Restart(id) => {

@@ -26,6 +26,12 @@ use crate::sys::{self, DirLock};
 /// How long answers that are under way may take once the drain has run out.
 const LAST_CALL: Duration = Duration::from_secs(2);
 
+/// How long what runs may take to be taken over: well within the unit's `TimeoutStartSec`.
+const ADOPT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The most connections to the control socket at a time.
+const MOST_OPERATORS: usize = 16;
+
 /// The file in `state` that keeps the idle clocks.
 const CLOCKS: &str = "idle.json";
 
@@ -60,10 +66,12 @@ impl Service {
         let instances = Instances::new(launcher, settings(&config));
         let clocks = IdleClocks::new(data_dir.join("state").join(CLOCKS));
         // Without the broker there is nothing to take over and nothing to start: better a service that says so than none.
-        match instances.adopt(clocks.read(SystemTime::now())).await {
-            Ok(0) => {}
-            Ok(running) => tracing::info!("{running} instances taken over"),
-            Err(e) => tracing::error!("cannot take over what runs: {e}"),
+        match tokio::time::timeout(ADOPT_DEADLINE, instances.adopt(clocks.read(SystemTime::now()))).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(running)) => tracing::info!("{running} instances taken over"),
+            Ok(Err(e)) => tracing::error!("cannot take over what runs: {e}"),
+            // What runs goes on, and is taken over by the first request for it.
+            Err(_) => tracing::error!("cannot take over what runs: no answer within {} seconds", ADOPT_DEADLINE.as_secs()),
         }
         Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, secrets, config)), made, _owner: owner })
     }
@@ -128,6 +136,8 @@ pub async fn serve(
         app.set_https_port(address.port());
     }
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let operators = Arc::new(Semaphore::new(MOST_OPERATORS));
+    let (doors, listeners): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|bound| bound.kind == Kind::Control);
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
     let mut heartbeat = watchdog();
@@ -139,7 +149,7 @@ pub async fn serve(
             () = &mut stop => break Ok(()),
             Some(error) = breakage.recv() => break Err(error),
             Some(()) = reloads.recv() => {
-                reload(&app, &read).await;
+                reload(&app, &read);
                 continue;
             }
             _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
@@ -149,6 +159,8 @@ pub async fn serve(
                 continue;
             }
             accepted = accept(&listeners, &slots) => accepted,
+            // The operator's own door: whatever crowd is at the others, this one opens.
+            accepted = accept(&doors, &operators) => accepted,
         };
         match accepted {
             Ok(arrival) => {
@@ -164,7 +176,7 @@ pub async fn serve(
             }
         }
     };
-    drop(listeners);
+    drop((listeners, doors));
     watching.abort();
     drain(&app, &connections).await;
     result
@@ -213,6 +225,9 @@ fn census(app: &App) -> String {
 
 /// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
 async fn accept(listeners: &[Bound], slots: &Arc<Semaphore>) -> io::Result<Arrival> {
+    if listeners.is_empty() {
+        return std::future::pending().await;
+    }
     let permit = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let accepting = listeners.iter().map(|bound| Box::pin(async { bound.listener.accept().await.map(|accepted| (accepted, bound.kind)) }));
     let (accepted, ..) = futures_util::future::select_all(accepting).await;
@@ -250,7 +265,7 @@ async fn drain(app: &App, connections: &TaskTracker) {
     app.instances.shut_down().await;
 }
 
-async fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
+fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
     notify(&[NotifyState::Reloading]);
     match read().map_err(ServeError::from).and_then(|config| app.secrets.reload(&config).map(|()| config)) {
         Ok(config) => {
@@ -260,10 +275,14 @@ async fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
             }
             app.instances.configure(settings(&config));
             app.reload(config);
-            match app.instances.reload().await {
-                Ok(()) => tracing::info!("configuration reloaded"),
-                Err(e) => tracing::error!("configuration reloaded, but limits of running instances are as they were: {e}"),
-            }
+            tracing::info!("configuration reloaded");
+            let instances = app.instances.clone();
+            // Aside: with hundreds of instances it takes longer than a watchdog waits.
+            tokio::spawn(async move {
+                if let Err(e) = instances.reload().await {
+                    tracing::error!("limits of running instances are as they were: {e}");
+                }
+            });
         }
         Err(e) => tracing::error!("configuration not reloaded, the old one stays: {e}"),
     }

@@ -25,6 +25,8 @@ enum State {
     /// `again`: somebody asked for it meanwhile.
     Stopping {
         again: bool,
+        /// The operator wants it so: no wish of others counts.
+        hold: bool,
     },
     Failed {
         cause: FailureCause,
@@ -46,6 +48,10 @@ pub(super) enum Event {
     Exited(EndCause),
     /// Somebody wants it stopped.
     StopWanted,
+    /// The operator wants it stopped, and to stay so.
+    HoldWanted,
+    /// What holds it is lifted.
+    Lifted,
     LeaseTaken,
     LeaseDropped,
 }
@@ -75,18 +81,30 @@ impl Machine {
         let would_start = self.would_start(now);
         match (&mut self.state, event) {
             (State::Stopped | State::Failed { .. }, Event::Wanted) if would_start => return Some(self.start()),
-            (State::Stopping { again }, Event::Wanted) => *again = true,
+            (State::Stopping { again, hold: false }, Event::Wanted) => *again = true,
             (State::Starting(at), Event::Reached(stage)) => *at = stage,
             (State::Starting(_), Event::Ready) => self.state = State::Running,
             (State::Starting(_), Event::StartFailed(cause)) => self.state = State::Failed { cause, at: now },
             (State::Starting(_) | State::Running, Event::StopWanted) => {
-                self.state = State::Stopping { again: false };
+                self.state = State::Stopping { again: false, hold: false };
                 return Some(Action::Stop);
             }
-            (State::Stopping { again }, Event::StopWanted) => *again = false,
+            (State::Starting(_) | State::Running, Event::HoldWanted) => {
+                self.state = State::Stopping { again: false, hold: true };
+                return Some(Action::Stop);
+            }
+            (State::Stopping { again, .. }, Event::StopWanted) => *again = false,
+            (State::Stopping { again, hold }, Event::HoldWanted) => (*again, *hold) = (false, true),
+            (State::Stopped | State::Failed { .. }, Event::HoldWanted) => {
+                self.state = State::Failed { cause: FailureCause::StoppedByOperator, at: now };
+            }
+            (State::Failed { .. }, Event::Lifted) => self.state = State::Stopped,
             (State::Failed { .. }, Event::StopWanted) => self.state = State::Stopped,
             (State::Running, Event::Exited(cause)) => self.state = State::Failed { cause: cause.into(), at: now },
-            (State::Stopping { again }, Event::Exited(_) | Event::StartFailed(_)) => {
+            (State::Stopping { hold: true, .. }, Event::Exited(_) | Event::StartFailed(_)) => {
+                self.state = State::Failed { cause: FailureCause::StoppedByOperator, at: now };
+            }
+            (State::Stopping { again, .. }, Event::Exited(_) | Event::StartFailed(_)) => {
                 let again = *again;
                 self.state = State::Stopped;
                 if again {
@@ -169,6 +187,21 @@ mod tests {
         assert_eq!(machine.on(Event::Wanted, later), None, "an open tab that reconnects undoes nothing");
         machine.on(Event::StopWanted, later);
         assert_eq!(machine.on(Event::Wanted, later), Some(Action::Start { generation: 2 }));
+    }
+
+    #[test]
+    fn an_operators_stop_is_not_undone_by_an_open_tab() {
+        let (mut machine, now) = started();
+        machine.on(Event::Ready, now);
+        assert_eq!(machine.on(Event::HoldWanted, now), Some(Action::Stop));
+        assert_eq!(machine.on(Event::Wanted, now), None);
+        assert_eq!(machine.on(Event::Exited(crashed("signal: 15".into())), now), None);
+        assert_eq!(machine.state(), InstanceState::Failed { cause: FailureCause::StoppedByOperator });
+        assert_eq!(machine.on(Event::Wanted, now), None);
+        machine.on(Event::Lifted, now);
+        assert_eq!(machine.on(Event::Wanted, now), Some(Action::Start { generation: 2 }));
+        machine.on(Event::Lifted, now);
+        assert!(matches!(machine.state(), InstanceState::Starting { .. }), "only what is held is lifted");
     }
 
     #[test]

@@ -64,17 +64,26 @@ impl Instances {
     /// # Errors
     /// When there is none, or with what could not be deleted.
     pub async fn remove(&self, id: &InstanceId, purge: bool) -> Result<(), LaunchError> {
-        self.stop(id).await;
-        self.0.launcher.remove(id, purge).await?;
+        let instance = self.instance(id);
+        self.stop_by(&instance, Event::HoldWanted).await;
+        if !instance.status().state.is_at_rest() {
+            return Err(LaunchError::Unkillable(1));
+        }
+        let removed = self.0.launcher.remove(id, purge).await;
+        // Known or not, it is nothing special any more: whoever opens its URL gets a new one.
         self.table().remove(id);
-        Ok(())
+        removed
     }
 
     /// Lifts what holds a failed instance: the next request starts it.
     pub fn lift(&self, id: &InstanceId) {
-        let Some(instance) = self.known(id) else { return };
-        if matches!(instance.status().state, InstanceState::Failed { .. }) {
-            instance.tell(Event::StopWanted);
+        if let Some(instance) = self.known(id) {
+            instance.tell(Event::Lifted);
         }
+    }
+
+    /// Stops an instance for the operator: it stays stopped until somebody starts it on purpose.
+    pub async fn hold(&self, id: &InstanceId) {
+        self.stop_by(&self.instance(id), Event::HoldWanted).await;
     }
 }

@@ -211,13 +211,18 @@ impl Instances {
 
     /// Stops an instance; comes back when nothing of it runs.
     pub async fn stop(&self, id: &InstanceId) {
-        let Some(instance) = self.known(id) else { return };
+        if let Some(instance) = self.known(id) {
+            self.stop_by(&instance, Event::StopWanted).await;
+        }
+    }
+
+    pub(super) async fn stop_by(&self, instance: &Instance, event: Event) {
         let mut follow = instance.status.subscribe();
-        instance.tell(Event::StopWanted);
-        self.0.stop_if_stopping(&instance).await;
+        instance.tell(event);
+        self.0.stop_if_stopping(instance).await;
         // The launcher has done what it can; what still does not end is stuck in the kernel.
         if tokio::time::timeout(STOP_DEADLINE, follow.wait_for(|status| status.state.is_at_rest())).await.is_err() {
-            tracing::error!(instance = %id, "instance does not end");
+            tracing::error!(instance = %instance.id, "instance does not end");
         }
     }
 
@@ -248,7 +253,7 @@ impl Instances {
         self.table().get(id).cloned()
     }
 
-    fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+    pub(super) fn instance(&self, id: &InstanceId) -> Arc<Instance> {
         let mut table = self.table();
         if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
             // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.

@@ -50,8 +50,18 @@ impl Default for SystemdLauncher {
 
 impl SystemdLauncher {
     async fn start(&self, id: InstanceId) -> Result<Launched, LaunchError> {
-        self.broker.ask(&BrokerRequest::Start { id: id.clone() }).await?;
-        self.attach(id).await
+        let started = self.broker.ask(&BrokerRequest::Start { id: id.clone() }).await;
+        let attached = match started {
+            Ok(_) => self.attach(id.clone()).await,
+            Err(e) => Err(e),
+        };
+        // Nothing of a start that failed may go on by itself: nobody would account for it.
+        if attached.is_err()
+            && let Err(e) = self.broker.ask(&BrokerRequest::Stop { id: id.clone() }).await
+        {
+            tracing::warn!(instance = %id, "{e}");
+        }
+        attached
     }
 
     /// What is needed to use an instance that runs.
@@ -84,10 +94,11 @@ impl SystemdLauncher {
         let mut all = Vec::new();
         for unit in self.units().await? {
             match unit.state {
-                RunState::Active => match self.attach(unit.id.clone()).await {
-                    Ok(launched) => all.push((unit.id, Left::Running(launched))),
+                RunState::Active => match tokio::time::timeout(LOOK_DEADLINE, self.attach(unit.id.clone())).await {
+                    Ok(Ok(launched)) => all.push((unit.id, Left::Running(launched))),
                     // It ended between the two questions, or is past help: the next request finds out which.
-                    Err(e) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
+                    Ok(Err(e)) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
+                    Err(_) => tracing::warn!(instance = %unit.id, "not taken over: its agent does not answer"),
                 },
                 RunState::Inactive if unit.result == STOPPED_BY_OPERATOR => all.push((unit.id, Left::Ended(EndCause::StoppedByOperator))),
                 RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
@@ -123,19 +134,26 @@ async fn wait(broker: Arc<Broker>, id: InstanceId, watch: PacketSocket) -> Exit 
     let told = agent::ended(&watch).await;
     // Its dev servers go with it; systemd is at it already.
     let deadline = tokio::time::Instant::now() + END_DEADLINE;
-    let mut unit = show(&broker, &id).await;
-    while unit.as_ref().is_some_and(|unit| matches!(unit.state, RunState::Active | RunState::Changing)) {
-        if tokio::time::Instant::now() > deadline {
-            // Its main process is gone and systemd has not noticed, or something of it does not end.
-            if let Err(e) = broker.ask(&BrokerRequest::Stop { id: id.clone() }).await {
-                tracing::warn!(instance = %id, "{e}");
+    let unit = loop {
+        match show(&broker, &id).await {
+            Ok(unit) if !unit.as_ref().is_some_and(|unit| matches!(unit.state, RunState::Active | RunState::Changing)) => break Ok(unit),
+            Ok(_) if tokio::time::Instant::now() > deadline => {
+                // Its main process is gone and systemd has not noticed, or something of it does not end.
+                if let Err(e) = broker.ask(&BrokerRequest::Stop { id: id.clone() }).await {
+                    tracing::warn!(instance = %id, "{e}");
+                }
+                break Ok(None);
             }
-            break;
+            // The broker is being restarted.
+            Err(e) if tokio::time::Instant::now() > deadline => break Err(e),
+            Ok(_) | Err(_) => tokio::time::sleep(END_POLL).await,
         }
-        tokio::time::sleep(END_POLL).await;
-        unit = show(&broker, &id).await;
-    }
-    let result = unit.map_or_else(|| SUCCESS.to_owned(), |unit| unit.result);
+    };
+    let result = match unit {
+        Ok(unit) => unit.map_or_else(|| SUCCESS.to_owned(), |unit| unit.result),
+        // Nobody is blamed, and nothing held, for what is not known.
+        Err(e) => format!("unknown: {e}"),
+    };
     let log = match &told {
         Some(AgentAnswer::Ended { log, .. }) => log.clone(),
         _ => Vec::new(),
@@ -143,14 +161,11 @@ async fn wait(broker: Arc<Broker>, id: InstanceId, watch: PacketSocket) -> Exit 
     Exit { cause: cause(&result, told.as_ref()), log }
 }
 
-async fn show(broker: &Broker, id: &InstanceId) -> Option<UnitStatus> {
+async fn show(broker: &Broker, id: &InstanceId) -> Result<Option<UnitStatus>, LaunchError> {
     match broker.ask(&BrokerRequest::Show { id: id.clone() }).await {
-        Ok((BrokerAnswer::Unit(unit), _)) => Some(unit),
-        Ok(_) => None,
-        Err(e) => {
-            tracing::warn!(instance = %id, "{e}");
-            None
-        }
+        Ok((BrokerAnswer::Unit(unit), _)) => Ok(Some(unit)),
+        Ok(_) | Err(LaunchError::NotRunning) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

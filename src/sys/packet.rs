@@ -93,13 +93,15 @@ pub fn listen_packets(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Connects to the packet socket at `path`.
+/// Connects to the packet socket at `path`. Never waits: who listens there may be a tenant who has stopped listening.
 ///
 /// # Errors
-/// As connect(2).
+/// As connect(2); `WouldBlock` when its queue is full.
 pub fn connect_packets(path: &Path) -> io::Result<OwnedFd> {
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, kind, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
     Ok(socket)
 }
 
@@ -149,10 +151,7 @@ impl PacketSocket {
     /// # Errors
     /// As connect(2); `WouldBlock` when its queue is full.
     pub fn connect(path: &Path) -> io::Result<Self> {
-        let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, kind, None)?;
-        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-        watched(socket).map(Self)
+        nonblocking(connect_packets(path)?).map(Self)
     }
 
     /// Sends one packet, and `pass` with it.

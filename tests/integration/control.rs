@@ -34,7 +34,10 @@ fn instances_are_seen_and_managed() {
 
     assert_eq!(out(&run(&daemon, &["stop", "alice"])), "alice stopped\n");
     assert!(daemon.processes("alice").is_empty());
-    assert_eq!(daemon.status("alice")["state"], "stopped");
+    assert_eq!(daemon.status("alice")["cause"]["kind"], "stopped_by_operator");
+    let page = daemon.send("GET", "/i/alice/?ew=1", &[("Accept", "text/html")]);
+    assert!(page.status == 503 && page.text().contains("Open it again"), "an open tab undoes nothing: {}", page.text());
+    assert_eq!(out(&run(&daemon, &["start", "alice"])), "alice running\n");
     assert_eq!(out(&run(&daemon, &["restart", "bob"])), "bob running\n");
     assert_eq!(daemon.status("bob")["generation"], 2);
 

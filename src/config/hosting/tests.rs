@@ -44,6 +44,7 @@ fn mistakes_are_named() {
         ("[instance.a]\nclass = \"none\"", "there is no [class.none]"),
         ("[instance.A]", "'A'"),
         ("[class.a]\nnetwork = \"bridge\"", "'bridge'"),
+        ("[class.a]\nmounts = [\"/data/instances/bob/x:/mnt/x\"]", "a tenant's own"),
         ("[class.a]\nmounts = [\"srv:/x\"]", "srv"),
         ("[class.a]\nmounts = [\"/srv/../etc:/x\"]", "/srv/../etc"),
         ("[class.a]\nmounts = [\"/srv:/x:rwx\"]", "third part"),
