@@ -39,6 +39,8 @@ pub(super) fn prepare(home: &Path) -> io::Result<()> {
     for path in [data.clone(), data.join("user-data"), data.join("user-data/User"), data.join("extensions")] {
         sys::create_private_dir(&path).map_err(|e| failed(&path, e))?;
     }
+    let extensions = data.join("extensions");
+    crate::engine::seed_extensions(&extensions).map_err(|e| failed(&extensions, e))?;
     for (name, content) in crate::engine::seed_files() {
         let path = data.join("user-data").join(name);
         if !path.exists() {
@@ -46,6 +48,11 @@ pub(super) fn prepare(home: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Our own environment without what is between systemd and us: what the engine has, and its command line gets.
+pub(super) fn own_env() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name.to_str().is_none_or(|name| !SYSTEMDS_OWN.contains(&name))).collect()
 }
 
 /// The engine, running.

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::engine::extensions::Place;
 use crate::proto::place::HOME;
 
 /// Runs the engine until it ends.
@@ -37,7 +38,8 @@ fn start(argv: &[OsString]) -> io::Result<ExitCode> {
     engine::prepare(Path::new(HOME))?;
     let engine = engine::Running::spawn(argv)?;
     let ending = Arc::new(serve::Ending::default());
-    serve::listen(listener, Arc::clone(&ending))?;
+    let place = Place::of(argv, Some(engine::own_env()));
+    serve::listen(listener, Arc::clone(&ending), place)?;
     let ended = engine.wait();
     let code = ended.code;
     // Whoever watches hears of it before our own end closes the line.

@@ -1,4 +1,4 @@
-//! What the agent opens: sockets, and a look at a path.
+//! What the agent opens: sockets, a look at a path, jobs on the extensions.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::model::Port;
+use crate::engine::extensions::{Place, work};
+use crate::model::{ExtensionJob, Port};
 use crate::proto::place::SOCKET;
 use crate::proto::{AgentAnswer, AgentRequest};
 
@@ -19,13 +20,22 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 const LISTENING: &str = "0A";
 
 /// Does what is asked; the descriptor goes with the answer.
-pub(super) fn open(request: &AgentRequest) -> (AgentAnswer, Option<OwnedFd>) {
+pub(super) fn open(request: &AgentRequest, place: Option<&Place>) -> (AgentAnswer, Option<OwnedFd>) {
     match request {
         AgentRequest::Engine => connected(UnixStream::connect(SOCKET).map(OwnedFd::from)),
         AgentRequest::Port { port } => port_of_ours(*port),
         AgentRequest::Look { path } => (look(path.as_path()), None),
+        AgentRequest::Extensions { what } => connected(begin(what.clone(), place)),
         AgentRequest::Watch => (AgentAnswer::Failed { errno: libc::EINVAL }, None),
     }
+}
+
+/// Begins a job in a thread of its own, which goes on when the front has gone away.
+fn begin(job: ExtensionJob, place: Option<&Place>) -> io::Result<OwnedFd> {
+    let place = place.cloned().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
+    let (ours, theirs) = UnixStream::pair()?;
+    std::thread::Builder::new().name("extensions".to_owned()).spawn(move || work(&place, job, ours))?;
+    Ok(theirs.into())
 }
 
 fn connected(result: io::Result<OwnedFd>) -> (AgentAnswer, Option<OwnedFd>) {
@@ -117,9 +127,27 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
             let listener = std::net::TcpListener::bind(address).unwrap();
             let port = listener.local_addr().unwrap().port().to_string().parse().unwrap();
-            let (answer, fd) = open(&AgentRequest::Port { port });
+            let (answer, fd) = open(&AgentRequest::Port { port }, None);
             assert_eq!((answer, fd.is_some()), (AgentAnswer::Connected, true), "{address}");
         }
+    }
+
+    #[test]
+    fn a_job_is_told_of_on_a_connection_of_its_own() {
+        use std::io::Read;
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("out/server-main.js");
+        let words = ["node".as_ref(), main.as_os_str(), "--extensions-dir".as_ref(), dir.path().as_os_str()];
+        let words =
+            words.into_iter().chain(["--user-data-dir".as_ref(), dir.path().as_os_str(), "--server-data-dir".as_ref(), "/".as_ref()]);
+        let place = Place::of(&words.map(Into::into).collect::<Vec<_>>(), None).unwrap();
+        let request = AgentRequest::Extensions { what: ExtensionJob::List { sizes: false } };
+        let (answer, fd) = open(&request, Some(&place));
+        assert_eq!(answer, AgentAnswer::Connected);
+        let mut text = String::new();
+        UnixStream::from(fd.unwrap()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "{\"news\":\"listed\",\"extensions\":[]}\n");
+        assert_eq!(open(&request, None).0, AgentAnswer::Failed { errno: libc::ENOSYS });
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::open::open;
+use crate::engine::extensions::Place;
 use crate::proto::{AgentAnswer, AgentRequest, MAX_AGENT_PACKET};
 use crate::sys::{accept_packets, receive_packet, send_packet};
 
@@ -59,7 +60,8 @@ impl Ending {
 }
 
 /// Takes connections in the background.
-pub(super) fn listen(listener: OwnedFd, ending: Arc<Ending>) -> io::Result<()> {
+pub(super) fn listen(listener: OwnedFd, ending: Arc<Ending>, place: Option<Place>) -> io::Result<()> {
+    let place = Arc::new(place);
     let open_now = Arc::new(AtomicUsize::new(0));
     let accepting = move || {
         loop {
@@ -72,9 +74,9 @@ pub(super) fn listen(listener: OwnedFd, ending: Arc<Ending>) -> io::Result<()> {
                 open_now.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
-            let (ending, count) = (Arc::clone(&ending), Arc::clone(&open_now));
+            let (ending, count, place) = (Arc::clone(&ending), Arc::clone(&open_now), Arc::clone(&place));
             let serving = move || {
-                serve(&connection, &ending);
+                serve(&connection, &ending, place.as_ref().as_ref());
                 count.fetch_sub(1, Ordering::SeqCst);
             };
             if thread("connection").spawn(serving).is_err() {
@@ -91,14 +93,14 @@ fn thread(name: &str) -> std::thread::Builder {
     std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10)
 }
 
-fn serve(connection: &OwnedFd, ending: &Ending) {
+fn serve(connection: &OwnedFd, ending: &Ending, place: Option<&Place>) {
     while let Ok(Some(packet)) = receive_packet(connection.as_fd(), MAX_AGENT_PACKET) {
         let Ok(request) = serde_json::from_slice::<AgentRequest>(&packet.data) else { return };
         if request == AgentRequest::Watch {
             ending.watch(|answer| drop(send(connection, answer, None)));
             return;
         }
-        let (answer, fd) = open(&request);
+        let (answer, fd) = open(&request, place);
         if send(connection, &answer, fd.as_ref()).is_err() {
             return;
         }
@@ -140,7 +142,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let ending = Arc::new(Ending::default());
-        listen(listen_packets(&path).unwrap(), Arc::clone(&ending)).unwrap();
+        listen(listen_packets(&path).unwrap(), Arc::clone(&ending), None).unwrap();
 
         let asking = connect_packets(&path).unwrap();
         ask(&asking, &AgentRequest::Look { path: "/proc".parse().unwrap() });

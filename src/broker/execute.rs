@@ -137,7 +137,7 @@ impl Executor {
             home: &home,
             engine: (engine.id(), engine.dir()),
             argv: engine::argv(&engine, &server_dirs(), &server_options(&config)),
-            env: engine::env_for(&engine, &tenant()),
+            env: engine::env_for(&engine, &tenant()).into_iter().chain(config.gallery.env()).collect(),
             program: &self.program,
             files,
             cgroup: &cgroup::dir(id),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::extensions::Extensions;
 use super::login::Login;
 use super::tls::Tls;
 use crate::model::WebOrigin;
@@ -23,6 +24,8 @@ pub struct Config {
     pub engine: Option<PathBuf>,
     /// `[instances]`
     pub instances: Instances,
+    /// `[extensions]`
+    pub extensions: Extensions,
     /// `[ports]`
     pub ports: super::Ports,
     /// `[page]`

@@ -9,9 +9,11 @@ use bytes::Bytes;
 
 use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 use super::error::ConfigError;
+use super::extensions;
 use super::hosting::Hosting;
 use super::login::{self, PasswordFlags};
 use super::{raw, tls};
+use crate::model::Gallery;
 
 /// What the command line says; it wins over the file.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,7 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         server,
         engine: overrides.engine.clone().or(file.engine.path),
         instances: instances(&file.instances)?,
+        extensions: extensions::check(file.extensions)?,
         ports: super::ports::check(file.ports)?,
         page: page(file.page, &file.embed, overrides.page_loader)?,
         limits: limits(&file.limits)?,
@@ -77,6 +80,8 @@ pub struct BrokerConfig {
     pub sign_out: bool,
     /// `[instances]`
     pub instances: Instances,
+    /// `[extensions] gallery`
+    pub gallery: Gallery,
     /// `[log] level`
     pub log_level: String,
 }
@@ -96,6 +101,7 @@ pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
         app_name: text("name", file.page.name, DEFAULT_NAME)?,
         sign_out: file.server.auth.as_deref() != Some("none"),
         instances: instances(&file.instances)?,
+        gallery: extensions::check(file.extensions)?.gallery,
         log_level: log(file.log)?.level,
     })
 }

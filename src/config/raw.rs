@@ -14,6 +14,7 @@ pub(super) struct File {
     pub(super) embed: Embed,
     pub(super) engine: Engine,
     pub(super) instances: Instances,
+    pub(super) extensions: super::extensions::Raw,
     pub(super) ports: Ports,
     pub(super) page: Page,
     pub(super) limits: Limits,

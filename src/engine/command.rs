@@ -1,5 +1,5 @@
 //! Arguments, environment and seed files of one start of VS Code's server. Pure, but for [`env`], which looks at this
-//! process's own account.
+//! process's own account, and [`seed_extensions`].
 //!
 //! Used by both launchers, by the broker (which derives a unit from it) and by [`warm`](super::warm), so that the compile
 //! cache is filled by the same command that later uses it.
@@ -169,6 +169,20 @@ pub fn env_for(engine: &Engine, user: &ServerUser<'_>) -> Vec<(OsString, OsStrin
         set("MALLOC_ARENA_MAX", OsStr::new("1"));
     }
     env
+}
+
+/// Makes an empty list of extensions in a new extensions directory. The engine would do it when a page asks, and its command line
+/// at the same moment: both write the file in place, and what comes out is neither's.
+///
+/// # Errors
+/// When the directory refuses.
+pub fn seed_extensions(dir: &Path) -> std::io::Result<()> {
+    let list = dir.join("extensions.json");
+    // A directory that has something in it is the engine's to sort out.
+    if list.exists() || std::fs::read_dir(dir)?.next().is_some() {
+        return Ok(());
+    }
+    crate::sys::write_atomic(&list, b"[]")
 }
 
 /// Files to be there before the first start, below the user data directory, written only when missing.

@@ -5,6 +5,7 @@
 //! - `manifest`, `pack`: the files a browser may ask for, and their compressed variants.
 //! - `warm`: fill V8's compile cache once, so that every start is quicker.
 //! - [`command`]: arguments and environment of one start.
+//! - [`extensions`]: what is installed in an instance, and how that is changed.
 //!
 //! Nothing here knows users, HTTP or units. The command line, the launchers and the broker call it.
 
@@ -14,6 +15,7 @@ pub mod command;
 #[cfg(feature = "front")]
 mod copy;
 pub mod error;
+pub mod extensions;
 pub mod installed;
 pub mod layout;
 pub mod locate;
@@ -30,7 +32,7 @@ pub mod warm;
 #[cfg(all(test, feature = "front"))]
 mod tests;
 
-pub use command::{ServerDirs, ServerOptions, ServerUser, argv, env, env_for, seed_files};
+pub use command::{ServerDirs, ServerOptions, ServerUser, argv, env, env_for, seed_extensions, seed_files};
 pub use error::EngineError;
 pub use installed::Engine;
 pub use layout::{Product, Tree};

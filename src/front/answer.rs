@@ -19,6 +19,7 @@ pub(super) enum ErrorCode {
     InvalidFolder,
     InvalidWorkspace,
     InvalidLocale,
+    InvalidExtension,
     InvalidInstance,
     Unauthorized,
     WrongPassword,
@@ -31,6 +32,8 @@ pub(super) enum ErrorCode {
     FolderNotFound,
     InstanceNotFound,
     WorkspaceNotFound,
+    ExtensionNotFound,
+    ExtensionFailed,
     NotFound,
     MethodNotAllowed,
     Internal,
@@ -52,6 +55,7 @@ impl ErrorCode {
             | Self::InvalidFolder
             | Self::InvalidWorkspace
             | Self::InvalidLocale
+            | Self::InvalidExtension
             | Self::InvalidInstance
             | Self::InvalidPort => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::WrongPassword => StatusCode::UNAUTHORIZED,
@@ -59,21 +63,27 @@ impl ErrorCode {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::OriginRefused | Self::PortRefused => StatusCode::FORBIDDEN,
-            Self::FolderNotFound | Self::WorkspaceNotFound | Self::InstanceNotFound | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ExtensionNotFound | Self::FolderNotFound | Self::WorkspaceNotFound | Self::InstanceNotFound | Self::NotFound => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
+            Self::ExtensionFailed | Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
             Self::TooManyInstances | Self::Starting | Self::InstanceStopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
-    fn text(self) -> &'static str {
+    /// The code by which a program knows it.
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
             Self::InvalidFolder => "invalid_folder",
             Self::InvalidWorkspace => "invalid_workspace",
             Self::InvalidLocale => "invalid_locale",
+            Self::InvalidExtension => "invalid_extension",
+            Self::ExtensionNotFound => "extension_not_found",
+            Self::ExtensionFailed => "extension_failed",
             Self::InvalidInstance => "invalid_instance",
             Self::Unauthorized => "unauthorized",
             Self::WrongPassword => "wrong_password",
@@ -107,6 +117,18 @@ impl ErrorCode {
             }
             Self::InvalidWorkspace => ("This workspace cannot be opened", "A workspace is the absolute path of a .code-workspace file."),
             Self::InvalidLocale => ("This language is not known", "A language is a tag such as “fr” or “zh-cn”."),
+            Self::InvalidExtension => (
+                "This extension cannot be used",
+                "An extension is named PUBLISHER.NAME, for example ?extension=redhat.vscode-yaml, and has to be one for this editor.",
+            ),
+            Self::ExtensionNotFound => (
+                "This extension is not there",
+                "Check its name. The gallery may not have it: a VSIX can be installed by hand in the full editor.",
+            ),
+            Self::ExtensionFailed => (
+                "This extension was not installed",
+                "Try again in a moment. If it fails the same way, the gallery cannot be reached from here.",
+            ),
             Self::InvalidInstance => ("There is no such instance", "An instance is named by 1 to 63 of a–z, 0–9 and “-”."),
             Self::Unauthorized => ("Sign in first", "Open the editor’s own address: it asks for the password."),
             Self::WrongPassword => ("This password is not the right one", "Try again."),
@@ -189,7 +211,11 @@ impl ApiError {
             let (heading, advice) = self.code.advice();
             let retry = match self.code {
                 ErrorCode::InstanceStopped => Retry::Start,
-                ErrorCode::InstanceFailed | ErrorCode::Starting | ErrorCode::StartTimeout | ErrorCode::TooManyInstances => Retry::Again,
+                ErrorCode::ExtensionFailed
+                | ErrorCode::InstanceFailed
+                | ErrorCode::Starting
+                | ErrorCode::StartTimeout
+                | ErrorCode::TooManyInstances => Retry::Again,
                 _ => Retry::No,
             };
             if self.code == ErrorCode::PortUnreachable {

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::extensions::Extensions;
 use super::handlers::custom::CustomFiles;
 use super::request_id::RequestId;
 use super::secrets::Secrets;
@@ -26,6 +27,7 @@ pub(super) struct App {
     pub(super) instances: Instances,
     pub(super) store: StateStore,
     pub(super) upstreams: Upstreams,
+    pub(super) extensions: Arc<Extensions>,
     pub(super) secrets: Secrets,
     https_port: OnceLock<u16>,
     live: RwLock<Arc<Live>>,
@@ -60,6 +62,7 @@ impl App {
             instances,
             store,
             upstreams: Upstreams::default(),
+            extensions: Arc::default(),
             secrets,
             https_port: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),

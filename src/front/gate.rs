@@ -72,6 +72,11 @@ pub(super) fn check_origins<B>(request: &Request<B>, host: &HostName, scheme: &s
     }
 }
 
+/// Whether a page of another site has sent the browser here.
+pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+}
+
 /// The same for an app that has an origin of its own. The other ports of the same instance may do to it what its own pages may:
 /// a page on one port that talks to a server on another is how people develop. And everybody may show it in a frame, the editor's
 /// own preview first of all; whether it wants that is for the app to say.

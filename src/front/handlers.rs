@@ -4,8 +4,11 @@ pub(super) mod custom;
 mod embed;
 mod engine;
 mod events;
+mod extension_view;
+mod extensions;
 mod files;
 pub(super) mod health;
+mod language;
 mod login;
 mod logout;
 mod mint_key;
@@ -124,6 +127,8 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
     let allow = match target {
         Target::MintKey | Target::Start | Target::LogoutApi => "POST",
         Target::LoginApi => "GET, HEAD, POST",
+        Target::Extensions => "GET, HEAD, POST",
+        Target::Extension(_) => "DELETE",
         _ => "GET, HEAD",
     };
     if !allow.split(", ").any(|method| request.method() == method) {
@@ -143,6 +148,9 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Start => start::answer(&context, html).await,
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),
+        Target::Extensions => extensions::answer(&context, request).await,
+        Target::ExtensionEvents => extensions::events(&context, &request),
+        Target::Extension(name) => extensions::remove(&context, &name).await,
         Target::OwnFile(name) => files::own_file(&context, &name),
         Target::Manifest => Ok(files::manifest(page, &context.instance)),
         Target::UpdateCheck => Ok(files::update_check(&context.app.engine)),

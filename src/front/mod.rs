@@ -10,6 +10,7 @@ mod connection;
 mod control;
 mod cookies;
 mod error;
+mod extensions;
 mod gate;
 mod handlers;
 mod http2;

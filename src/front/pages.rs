@@ -26,6 +26,16 @@ struct Loader<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "installing.html", config = "src/front/pages/askama.toml")]
+struct Installing<'a> {
+    look: Look<'a>,
+    nonce: &'a str,
+    extension: &'a str,
+    /// Seconds after which the page goes on without it; 0 when it cannot.
+    patience: u64,
+}
+
+#[derive(Template)]
 #[template(path = "overlay.html", config = "src/front/pages/askama.toml")]
 struct Overlay<'a> {
     look: Look<'a>,
@@ -112,6 +122,13 @@ pub(super) fn loader(page: &Page) -> Response<Body> {
     html(page, &Loader { look: Look::of(page), nonce: &nonce }, &nonce, "")
 }
 
+/// Shown while an extension is installed that a page cannot do without; comes back to the same address when that has ended, or
+/// after `patience` seconds (0: never).
+pub(super) fn installing(page: &Page, extension: &str, patience: u64) -> Response<Body> {
+    let nonce = nonce();
+    html(page, &Installing { look: Look::of(page), nonce: &nonce, extension, patience }, &nonce, "")
+}
+
 /// Put into the workbench's page when the loader is on: the same picture, kept until the editor is up. `{nonce}` is left for
 /// whoever knows the page's.
 pub(super) fn overlay(page: &Page) -> String {
@@ -142,6 +159,21 @@ pub(super) enum Retry {
     Again,
     /// To start what was stopped on purpose.
     Start,
+    /// The same request once more, from a page of our own: that a person has meant it.
+    Confirm,
+}
+
+/// Asks whether an extension is really meant that another site has linked to.
+pub(super) fn confirm(page: &Page, extension: &str) -> Response<Body> {
+    let message = format!("Another site has sent you here, to install the extension {extension} and open it");
+    error(
+        page,
+        "Install this extension?",
+        &message,
+        "Extensions can do what you can do. Go on only if you know this one.",
+        &[],
+        Retry::Confirm,
+    )
 }
 
 /// What went wrong, and what to do. The caller sets the status.

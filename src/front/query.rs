@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::answer::{ApiError, ErrorCode};
 use crate::instances::LastOpened;
-use crate::model::{AbsolutePath, Locale};
+use crate::model::{AbsolutePath, ExtensionId, Locale};
 
 /// What stays readable in a query that we write. The workbench reads either form.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -16,6 +16,7 @@ pub(super) struct Parameters {
     pub(super) workspace: Option<AbsolutePath>,
     pub(super) empty_window: bool,
     pub(super) locale: Option<Locale>,
+    pub(super) extension: Option<ExtensionId>,
     /// Whether a folder came along with a workspace, which wins.
     pub(super) redundant: bool,
     /// Everything else, as it came, joined by `&`.
@@ -46,6 +47,10 @@ impl Parameters {
                 "locale" => {
                     let locale = Locale::parse(&decode(value, ErrorCode::InvalidLocale)?);
                     parameters.locale = Some(locale.map_err(|e| ApiError::new(ErrorCode::InvalidLocale, e.to_string()))?);
+                }
+                "extension" => {
+                    let id = decode(value, ErrorCode::InvalidExtension)?.parse::<ExtensionId>();
+                    parameters.extension = Some(id.map_err(|e| ApiError::new(ErrorCode::InvalidExtension, e.to_string()))?);
                 }
                 "ew" => parameters.empty_window = !matches!(value, "false" | "0"),
                 _ => rest.push(pair),
@@ -90,6 +95,7 @@ impl Parameters {
             pairs.push("ew=true".to_owned());
         }
         pairs.extend(self.locale.as_ref().map(|locale| format!("locale={locale}")));
+        pairs.extend(self.extension.as_ref().map(|extension| format!("extension={extension}")));
         if !self.rest.is_empty() {
             pairs.push(self.rest.clone());
         }
@@ -138,6 +144,9 @@ mod tests {
             assert_eq!(code(query), ErrorCode::InvalidWorkspace, "{query}");
         }
         assert_eq!(code("locale=fr_FR"), ErrorCode::InvalidLocale);
+        for query in ["extension", "extension=a", "extension=a.b@1", "extension=..%2F..", "extension=a.b%00"] {
+            assert_eq!(code(query), ErrorCode::InvalidExtension, "{query}");
+        }
     }
 
     #[test]

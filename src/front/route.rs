@@ -28,6 +28,12 @@ pub(super) enum Target {
     /// Lifts what holds an instance that was stopped on purpose.
     Start,
     Events,
+    /// The list of extensions, and new ones.
+    Extensions,
+    /// How far an install is.
+    ExtensionEvents,
+    /// One extension: its name, as sent.
+    Extension(String),
     /// A file of the engine's static set: its path there, still percent-encoded.
     Asset(String),
     /// A file of our own, below `/_static/`.
@@ -73,6 +79,8 @@ impl Target {
             Self::Status => "status",
             Self::Start => "start",
             Self::Events => "events",
+            Self::Extensions | Self::Extension(_) => "extensions",
+            Self::ExtensionEvents => "extension-events",
             Self::Asset(_) => "asset",
             Self::OwnFile(_) => "own-file",
             Self::Manifest => "manifest",
@@ -140,6 +148,8 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/api/v1/code/status" => Some(Target::Status),
         "/api/v1/code/start" => Some(Target::Start),
         "/api/v1/code/events" => Some(Target::Events),
+        "/api/v1/code/extensions" => Some(Target::Extensions),
+        "/api/v1/code/extensions/events" => Some(Target::ExtensionEvents),
         "/manifest.json" => Some(Target::Manifest),
         "/login" => Some(Target::Login),
         "/api/v1/code/login" => Some(Target::LoginApi),
@@ -150,6 +160,7 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/robots.txt" => Some(Target::Robots),
         "/favicon.ico" => Some(Target::OwnFile("src/browser/media/favicon.ico".to_owned())),
         "/vscode-remote-resource" | "/callback" => Some(Target::Engine),
+        _ if path.starts_with("/api/v1/code/extensions/") => path.rsplit('/').next().map(|name| Target::Extension(name.to_owned())),
         _ if path.starts_with("/web-extension-resource/") => Some(Target::Engine),
         _ => None,
     }

@@ -95,6 +95,7 @@ async fn launcher(config: &Config, engine: &Engine) -> Result<Arc<dyn launch::La
                 engine: engine.clone(),
                 instances_dir: config.server.data_dir.join("instances"),
                 server: server_options(config),
+                gallery: config.extensions.gallery.clone(),
             };
             Arc::new(ProcessLauncher::new(options).await?)
         }
@@ -304,6 +305,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("[engine] path", old.engine != new.engine);
     compare("[instances] max_starting", old.instances.max_starting != new.instances.max_starting);
     compare("[instances] keep_terminals", old.instances.keep_terminals != new.instances.keep_terminals);
+    compare("[extensions] gallery", old.extensions.gallery != new.extensions.gallery);
     compare("[limits]", old.limits != new.limits);
     compare("[log] level and format", (&old.log.level, old.log.format) != (&new.log.level, new.log.format));
     names

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::machine::Event;
 use super::registry::Instance;
 use crate::launch::Connector;
-use crate::model::{InstanceId, Port};
+use crate::model::{ExtensionJob, InstanceId, Port};
 use crate::sys::Stream;
 
 /// While it is held the instance counts as used; the last one dropped starts the idle clock.
@@ -41,6 +41,14 @@ impl Lease {
             let connector = connector.upgrade();
             Box::pin(async move { connector.ok_or(io::ErrorKind::NotConnected)?.engine().await })
         }
+    }
+
+    /// Begins a job on the instance's extensions; see [`Connector::extensions`].
+    ///
+    /// # Errors
+    /// When the instance cannot be reached.
+    pub async fn extensions(&self, job: ExtensionJob) -> io::Result<Stream> {
+        self.connector.extensions(job).await
     }
 
     /// A way to connect to `port` on its loopback, good as [`Self::connect_engine`]'s is.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
@@ -130,6 +130,10 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// `PermissionDenied` when what listens there is not the instance's; anything else means that nobody answers.
     fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>>;
+
+    /// Begins a job on the instance's extensions, inside it. What comes out is
+    /// [`ExtensionNews`](crate::model::ExtensionNews), a line each; what is hung up on goes on.
+    fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>>;
 }
 
 impl fmt::Debug for Launched {

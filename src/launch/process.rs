@@ -16,8 +16,9 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
+use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
-use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
 use output::OutputTail;
 use ports::OwnPorts;
@@ -53,6 +54,8 @@ pub struct ProcessOptions {
     pub instances_dir: PathBuf,
     /// What the engine is told.
     pub server: ServerOptions,
+    /// Where extensions come from.
+    pub gallery: Gallery,
 }
 
 /// The embedded launcher.
@@ -91,6 +94,7 @@ impl ProcessLauncher {
         }
         let run_dir = Dir::open(&run).map_err(prepare)?;
         let command = self.command(&dir, &run);
+        let place = place(&command);
         let program = PathBuf::from(command.get_program());
         let spawned = self.spawner.spawn(command).await.ok_or(LaunchError::Closed)?;
         let mut child = spawned.map_err(|source| LaunchError::Spawn { program, source })?;
@@ -99,7 +103,7 @@ impl ProcessLauncher {
             lock(&self.running).insert(id.clone(), pid);
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
-        let connector = Arc::new(ProcessConnector { run: run_dir, ports });
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
         let running = Arc::clone(&self.running);
         let exit = async move {
@@ -129,7 +133,8 @@ impl ProcessLauncher {
         };
         let argv = engine::argv(&self.options.engine, &dirs, &self.options.server);
         let mut command = std::process::Command::new(&argv[0]);
-        command.args(&argv[1..]).env_clear().envs(engine::env(&self.options.engine)).env(MARKER, dir).current_dir(cwd);
+        command.args(&argv[1..]).env_clear().envs(engine::env(&self.options.engine)).envs(self.options.gallery.env());
+        command.env(MARKER, dir).current_dir(cwd);
         command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         sys::isolate(&mut command);
         command
@@ -218,6 +223,15 @@ fn is_absence(error: &io::Error) -> bool {
 struct ProcessConnector {
     run: Dir,
     ports: OwnPorts,
+    /// None when the engine's command line is not what we know.
+    place: Option<Place>,
+}
+
+/// Where the engine's own command line finds what the engine does, marked as a process of the same instance.
+fn place(engine: &std::process::Command) -> Option<Place> {
+    let argv: Vec<_> = std::iter::once(engine.get_program()).chain(engine.get_args()).map(Into::into).collect();
+    let env = engine.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    Place::of(&argv, Some(env))
 }
 
 impl Connector for ProcessConnector {
@@ -227,6 +241,17 @@ impl Connector for ProcessConnector {
 
     fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(self.ports.connect(port))
+    }
+
+    fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>> {
+        let place = self.place.clone();
+        Box::pin(async move {
+            let place = place.ok_or(io::ErrorKind::Unsupported)?;
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+            // The thread lives as long as the child that it waits for: the kernel takes its end for the parent's.
+            std::thread::Builder::new().name("extensions".to_owned()).spawn(move || work(&place, job, theirs))?;
+            Stream::from_fd(ours.into())
+        })
     }
 }
 
@@ -238,6 +263,8 @@ fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
     for path in [dir.to_owned(), dir.join("user-data"), dir.join("user-data/User"), dir.join("extensions"), dir.join("run")] {
         sys::create_private_dir(&path).map_err(failed(&path))?;
     }
+    let extensions = dir.join("extensions");
+    engine::seed_extensions(&extensions).map_err(failed(&extensions))?;
     for (name, content) in engine::seed_files() {
         let path = dir.join("user-data").join(name);
         if !path.exists() {

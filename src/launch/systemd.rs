@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
@@ -241,6 +241,10 @@ impl Connector for Agent {
 
     fn port(&self, port: Port) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(self.open(AgentRequest::Port { port }))
+    }
+
+    fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>> {
+        Box::pin(self.open(AgentRequest::Extensions { what: job }))
     }
 }
 

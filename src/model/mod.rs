@@ -1,6 +1,9 @@
 //! Vocabulary: the words every other part speaks. Values are parsed once, at the edge, and carried as types.
 //! No input or output happens here.
 
+mod extension_id;
+mod extension_job;
+mod gallery;
 mod host;
 mod instance_id;
 mod locale;
@@ -10,6 +13,9 @@ mod path;
 mod port;
 mod state;
 
+pub use extension_id::{ExtensionId, ExtensionSpec, InvalidExtension};
+pub use extension_job::{ExtensionJob, ExtensionNews, ExtensionView, FailureReason, InstalledExtension};
+pub use gallery::Gallery;
 pub use host::{HostName, InstanceHost, InvalidHost};
 pub use instance_id::{InstanceId, InvalidInstanceId};
 pub use locale::{InvalidLocale, Locale};

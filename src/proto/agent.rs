@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AbsolutePath, Port};
+use crate::model::{AbsolutePath, ExtensionJob, Port};
 
 /// The most bytes of a message either way: [`LOG_LINES`] of the engine's output with the answer to [`AgentRequest::Watch`].
 pub const MAX_AGENT_PACKET: usize = 32 << 10;
@@ -26,6 +26,11 @@ pub enum AgentRequest {
     Look {
         /// Which.
         path: AbsolutePath,
+    },
+    /// A connection on which a job on the extensions is told of, as [`ExtensionNews`](crate::model::ExtensionNews).
+    Extensions {
+        /// Which job.
+        what: ExtensionJob,
     },
     /// Answered once, when the engine has ended.
     Watch,

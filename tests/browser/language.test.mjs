@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { picture, scene, until } from './support.mjs';
+import { gallery, vsix } from './vsix.mjs';
 import { command, emptyWindow } from './workbench.mjs';
 import { zip } from './zip.mjs';
 
@@ -76,4 +77,24 @@ test('a language without a pack opens in English', scene(async ({ daemon, projec
   await visit(`${daemon.url}?ew=true&locale=zh-CN`, { page });
   await emptyWindow(page);
   assert.equal(await title(page), 'Explorer');
+}));
+
+test('a language whose pack the gallery has is installed when it is first asked for', scene({ start: false }, async ({ start, project, visit }) => {
+  const pack = {
+    publisher: 'MS-CEINTL',
+    contributes: { localizations: [{ languageId: 'fr', languageName: 'French', localizedLanguageName: 'français', translations: [{ id: 'vscode', path: './main.json' }] }] },
+  };
+  const words = { version: '1.0.0', contents: { 'vs/workbench/contrib/files/browser/explorerViewlet': { explore: FRENCH } } };
+  const shop = await gallery({ 'ms-ceintl.vscode-language-pack-fr': vsix('vscode-language-pack-fr', pack, undefined, { 'main.json': JSON.stringify(words) }) });
+  try {
+    const daemon = await start({ config: `[extensions]\ngallery = "${shop.url}"\n` });
+    const page = await visit(`${daemon.url}?folder=${project}&locale=fr`);
+    assert.equal(await title(page), FRENCH);
+    const downloads = shop.asked.filter((path) => path.endsWith('VSIXPackage')).length;
+    await visit(`${daemon.url}?folder=${project}&locale=de`, { page });
+    assert.equal(await title(page), 'Explorer', 'one that it does not have is English');
+    assert.equal(shop.asked.filter((path) => path.endsWith('VSIXPackage')).length, downloads);
+  } finally {
+    await shop.close();
+  }
 }));

@@ -11,6 +11,35 @@ const behaviourFile = path.join(__dirname, "../../../../behaviour");
 const behaviour = fs.existsSync(behaviourFile) ? fs.readFileSync(behaviourFile, "utf8").trim() : "";
 const base = "/stable-c0ffee";
 
+// The command line for extensions: a VSIX is "PK\x03\x04" and the extension's id; what a gallery does not have begins with "no.".
+const [verb, what] = ["--install-extension", "--uninstall-extension"].map((name) => [name, option(name)]).find(([name]) => process.argv.includes(name)) ?? [];
+if (verb) {
+  const dir = option("--extensions-dir");
+  const list = path.join(dir, "extensions.json");
+  const known = JSON.parse(fs.readFileSync(list, "utf8"));
+  const file = what.endsWith(".vsix");
+  const [id, version = "2.0.0"] = (file ? fs.readFileSync(what, "latin1").slice(4) : what).split("@");
+  console.log("Installing extensions...");
+  if (id.startsWith("no.")) {
+    console.error(`Extension '${id}' not found.`);
+    process.exit(1);
+  }
+  if (id === "gallery.down") {
+    console.error("Error while installing extensions: connect ECONNREFUSED");
+    process.exit(1);
+  }
+  const others = known.filter((one) => one.identifier.id !== id);
+  if (verb === "--install-extension") {
+    const [publisher, name] = id.split(".");
+    const relativeLocation = `${id}-${version}`;
+    fs.mkdirSync(path.join(dir, relativeLocation), { recursive: true });
+    fs.writeFileSync(path.join(dir, relativeLocation, "package.json"), JSON.stringify({ publisher, name, version }));
+    others.push({ identifier: { id }, version, relativeLocation, metadata: { source: file ? "vsix" : "gallery", installedTimestamp: Date.now() } });
+  }
+  fs.writeFileSync(list, JSON.stringify(others));
+  process.exit(0);
+}
+
 if (behaviour === "die") {
   console.log("first line");
   console.error("second line");

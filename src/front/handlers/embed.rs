@@ -11,6 +11,9 @@ use super::open::{self, Opening};
 use crate::proxy::Body;
 
 pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    if let Some(page) = super::extension_view::ask_first(context, request).await? {
+        return Ok(page);
+    }
     let (Opening::Here(parameters) | Opening::At(parameters)) =
         open::decide(context, request.uri().query().unwrap_or_default(), request.method()).await?;
     if request.method() == Method::GET {

@@ -12,6 +12,8 @@ use super::super::gate::is_navigation;
 use super::super::page_pass;
 use super::super::pages;
 use super::super::query::Parameters;
+use super::extension_view::{self, Prepared, Shape};
+use super::language;
 use super::open::{self, Opening};
 use super::port;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
@@ -22,6 +24,9 @@ use crate::proxy::{Body, Reply, forward};
 const MAX_PAGE: usize = 1 << 20;
 
 pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    if let Some(page) = extension_view::ask_first(&context, &request).await? {
+        return Ok(page);
+    }
     let early = match seen(&context, &request).await? {
         Seen::Now(lease) => lease,
         Seen::Loader => return Ok(pages::loader(&context.live.config.page)),
@@ -42,8 +47,21 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
             None => return Ok(pages::loader(&config.page)),
         },
     };
+    context.app.extensions.settle(&context, &lease);
+    if let Some(locale) = &parameters.locale
+        && let Some(page) = language::prepare(&context, &lease, locale, request.headers()).await
+    {
+        return Ok(page);
+    }
+    let special = match &parameters.extension {
+        None => None,
+        Some(id) => match extension_view::prepare(&context, &lease, id, request.headers()).await? {
+            Prepared::Show(special) => Some(special),
+            Prepared::Wait(page) => return Ok(page),
+        },
+    };
     let pass = page_pass::script(&context, request.headers()).await?;
-    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?, &pass).await };
+    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?, special, &pass).await };
     // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
     tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
 }
@@ -128,7 +146,7 @@ fn set_locale_cookie(headers: &mut http::HeaderMap, locale: &str) {
 }
 
 /// The page as we want it.
-async fn shape(context: &Context, response: Response<Incoming>, pass: &str) -> Result<Response<Body>, ApiError> {
+async fn shape(context: &Context, response: Response<Incoming>, special: Option<Shape>, pass: &str) -> Result<Response<Body>, ApiError> {
     let (mut parts, body) = response.into_parts();
     let is_html = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let body = Limited::new(body, MAX_PAGE).collect().await.map_err(ApiError::internal)?.to_bytes();
@@ -139,13 +157,15 @@ async fn shape(context: &Context, response: Response<Incoming>, pass: &str) -> R
     let policy = parts.headers.get(header::CONTENT_SECURITY_POLICY).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let nonce = policy_nonce(policy).unwrap_or_default().to_owned();
     let page = &context.live.config.page;
-    let changes = PageChanges {
-        settings: page.settings.clone(),
-        options: port::with_template(context, page.options.clone()),
-        styles: context.live.custom.styles(),
-        scripts: context.live.custom.scripts(),
-        head: &if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() },
-    };
+    let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
+    let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
+    if let Some(special) = special {
+        settings.extend(special.settings);
+        options.extend(special.options);
+        head.push_str(&special.head);
+    }
+    let changes =
+        PageChanges { settings, options, styles: context.live.custom.styles(), scripts: context.live.custom.scripts(), head: &head };
     let body = match rewrite(&body, &nonce, &changes) {
         Ok(rewritten) => rewritten.into(),
         // Better an editor with its own defaults than none.
@@ -154,7 +174,14 @@ async fn shape(context: &Context, response: Response<Incoming>, pass: &str) -> R
             body
         }
     };
+    let admitting = context.live.config.extensions.gallery.plain_origin().map(|origin| {
+        let admit = |policy: String, name: &str| policy.replace(&format!("{name} 'self'"), &format!("{name} 'self' {origin}"));
+        admit(admit(policy.to_owned(), "connect-src"), "img-src")
+    });
     let headers = &mut parts.headers;
+    if let Some(policy) = admitting {
+        answer::set(headers, header::CONTENT_SECURITY_POLICY, &policy);
+    }
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::ETAG);
     // The nonce is good for one answer.
