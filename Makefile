@@ -59,7 +59,7 @@ test:
 	$(call step,licences bans sources,cargo deny --locked check licenses bans sources)
 	$(call step,advisories,packaging/advisories.sh)
 	$(call step,integration tests,timeout -k 10 25m cargo test --locked --test integration)
-	$(call step,browser tests,$(if $(BROWSER_TESTS),timeout -k 10 20m "$$(packaging/engine/build.sh --node)" --test \
+	$(call step,browser tests,$(if $(BROWSER_TESTS),timeout -k 10 30m "$$(packaging/engine/build.sh --node)" --test \
 		--test-concurrency=1 --test-timeout=300000 $(BROWSER_TESTS),echo 'none there yet'))
 	@$(MAKE) --no-print-directory vm-tests
 	@printf '\n== all of it passed\n'
