@@ -32,7 +32,7 @@ esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code
 
 # ---- what we do not install -----------------------------------------------------------------------------------------------
-command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.88 or newer (rustup does), then run this again"
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or newer (rustup does), then run this again"
 command -v node >/dev/null || fail "node is missing: install Node.js 18 or newer with npm, then run this again"
 command -v npm >/dev/null || fail "npm is missing: install it (it comes with Node.js; on Debian it is the package npm), then run this again"
 if [ "$purpose" = test ]; then
