@@ -248,6 +248,16 @@ fn engines_see_none_of_our_cookies() {
 }
 
 #[test]
+fn a_cookie_that_is_no_ascii_signs_nobody_out_and_hides_nothing() {
+    let engine = FakeEngine::new();
+    let daemon = daemon(&engine, "");
+    let cookie = sign_in(&daemon, "/i/alice/", SECRET);
+    let seen = daemon.seen_headers("/i/alice/stable-c0ffee/headers", &[("Cookie", &format!("name=Jörg; {cookie}; b=2"))]);
+    let cookies: Vec<_> = seen.iter().filter(|(name, _)| name == "cookie").map(|(_, value)| value.as_str()).collect();
+    assert!(cookies.len() == 1 && cookies[0].ends_with("; b=2") && !cookies[0].contains("hoody-code"), "{cookies:?}");
+}
+
+#[test]
 fn the_page_speaks_the_visitors_language() {
     let engine = FakeEngine::new();
     let daemon = daemon(&engine, "");

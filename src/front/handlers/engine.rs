@@ -11,10 +11,9 @@ use hyper_util::rt::TokioIo;
 use super::super::access::session_over;
 use super::super::answer::ApiError;
 use super::super::app::Context;
-use super::super::cookies;
 use super::guarded;
 use crate::instances::Lease;
-use crate::proxy::{Body, IdleTimeout, Reply, forward, tunnel, wants_upgrade};
+use crate::proxy::{Body, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, wants_upgrade};
 use crate::telemetry::ACCESS;
 
 pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
@@ -24,7 +23,7 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
     strip_instance(&mut parts, &context)?;
-    cookies::strip(&mut parts.headers);
+    strip_request_cookies(&mut parts.headers);
     if parts.method == Method::HEAD {
         // The engine knows only GET; the answer's body is dropped on the way out.
         parts.method = Method::GET;
