@@ -7,14 +7,14 @@
 //! 3. there [`redeem`] turns it into a cookie of that host, which is good for nothing else and ends with the session.
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::access::{self, safe_page};
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind, Scope};
-use crate::auth::{Audience, Session};
+use crate::auth::{Audience, Session, is_sibling};
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Forwarded};
 
@@ -64,6 +64,9 @@ pub(super) fn admit<B>(
     if app.secrets.auth.is_none() {
         return Ok(None);
     }
+    if let Some(answer) = preflight(request, host, proto) {
+        return Err(Box::new(answer));
+    }
     let (html, page) = (answer::wants_html(request.headers()), &live.config.page);
     let (path, query, secure) = (request.uri().path(), request.uri().query(), proto == "https");
     if path == REDEEM {
@@ -79,6 +82,27 @@ pub(super) fn admit<B>(
         return Err(Box::new(ask(port_host, proto, asked).unwrap_or_else(|error| error.answer(html, page))));
     }
     Err(Box::new(access::unauthorized(html, page)))
+}
+
+/// The answer to a browser that asks whether a page on another port of the same instance may send something here. It asks without
+/// cookies, so that no session can be seen and the app must not be asked; what is sent then comes with them, or is refused.
+fn preflight<B>(request: &Request<B>, host: &HostName, proto: &str) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let (origin, method) = (headers.get(header::ORIGIN)?, headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?);
+    if request.method() != Method::OPTIONS || !origin.to_str().is_ok_and(|origin| is_sibling(host, proto, origin)) {
+        return None;
+    }
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = response.headers_mut();
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
+    if let Some(names) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    allowed.insert(header::VARY, HeaderValue::from_static("Origin"));
+    Some(response)
 }
 
 /// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.

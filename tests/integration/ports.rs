@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{App, Daemon, FakeEngine, WebSocket, eventually, request};
+use crate::support::{App, Daemon, FakeEngine, WebSocket, eventually, request, with_password};
 
 #[test]
 fn all_forms_reach_an_app_on_either_loopback() {
@@ -158,4 +158,33 @@ fn the_workbench_is_told_how_to_open_ports() {
     assert!(page("/?ew=1", "a-b-code-1.example.com").contains("//{{port}}--a-b-code-1.example.com/"));
     assert!(page("/i/alice/?ew=1", "localhost:8080").contains("//{{port}}--alice.localhost:8080/"));
     assert!(!page("/?ew=1", "127.0.0.1:8080").contains("{{port}}"), "an address has no names below it");
+}
+
+#[test]
+fn a_page_on_another_port_may_ask_before_it_sends() {
+    let engine = FakeEngine::new();
+    let daemon = with_password(&engine, "secret", "");
+    let ask = |method: &str, headers: &[(&str, &str)]| {
+        let all: Vec<_> = [("Host", "8000--acme-web-code-1.localhost:9")].iter().chain(headers).copied().collect();
+        daemon.send(method, "/api", &all)
+    };
+    let sibling = ("Origin", "http://5173--acme-web-code-1.localhost:9");
+    let wants =
+        [("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "content-type,x-a"), ("Sec-Fetch-Site", "same-site")];
+    let preflight = ask("OPTIONS", &[&[sibling], &wants[..]].concat());
+    for (name, value) in [
+        ("access-control-allow-origin", sibling.1),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-allow-methods", "PUT"),
+        ("access-control-allow-headers", "content-type,x-a"),
+        ("vary", "Origin"),
+    ] {
+        assert_eq!((preflight.status, preflight.header(name)), (204, Some(value)), "{name}");
+    }
+    assert_eq!(ask("PUT", &[sibling, wants[2]]).code(), "unauthorized", "what is sent needs a session");
+    assert_eq!(ask("OPTIONS", &[sibling, wants[2]]).code(), "unauthorized", "no preflight");
+    for origin in ["http://5173--other-web-code-1.localhost:9", "https://evil.example", "null", "http://localhost:9"] {
+        let answer = ask("OPTIONS", &[("Origin", origin), wants[0]]);
+        assert!(answer.status >= 401 && answer.header("access-control-allow-origin").is_none(), "{origin}: {answer:?}");
+    }
 }
