@@ -17,6 +17,7 @@ mod workbench;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -32,7 +33,7 @@ use super::{access, gate};
 use crate::auth::Audience;
 use crate::config::Page;
 use crate::model::InstanceId;
-use crate::proxy::{Body, Guarded};
+use crate::proxy::{Body, BoxError, CutOff};
 
 /// Answers one request.
 pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer, id: RequestId) -> Handled {
@@ -192,7 +193,17 @@ fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Pa
     answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
 }
 
-/// Keeps `guard` until `body` has been sent.
-fn guarded<G: Send + 'static>(body: Incoming, guard: G) -> Body {
-    Body::boxed(Guarded::new(body, guard))
+/// `body` for as long as the session lasts that it was admitted for: who is signed out neither gets nor sends another byte.
+fn while_signed_in<B>(context: &Context, body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match &context.session {
+        Some(session) if !body.is_end_stream() => {
+            let (app, session) = (Arc::clone(&context.app), session.clone());
+            Body::boxed(CutOff::new(body, async move { access::session_over(&app, Some(&session)).await }))
+        }
+        _ => Body::boxed(body),
+    }
 }
