@@ -188,3 +188,18 @@ fn a_page_on_another_port_may_ask_before_it_sends() {
         assert!(answer.status >= 401 && answer.header("access-control-allow-origin").is_none(), "{origin}: {answer:?}");
     }
 }
+
+#[test]
+fn forms_of_an_app_that_tells_nobody_its_address_are_its_own() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let app = App::start(&daemon, "default", "127.0.0.1");
+    let host = format!("{}--default.localhost:{}", app.port, daemon.address.port());
+    let path = format!("/proxy/{}/x", app.port);
+    for (path, host) in [("/x", host), (path.as_str(), daemon.address.to_string())] {
+        let post =
+            |site: &[(&str, &str)]| daemon.send("POST", path, &[&[("Host", host.as_str()), ("Origin", "null")], site].concat()).status;
+        assert_eq!(post(&[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate")]), 200, "{host}");
+        assert_eq!((post(&[]), post(&[("Sec-Fetch-Site", "cross-site")])), (403, 403), "{host}");
+    }
+}
