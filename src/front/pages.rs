@@ -180,7 +180,7 @@ impl Door<'_> {
     }
 }
 
-/// The login. `to` is the page to come back to, `locale` what was asked for, `target` another origin that the way back leads to.
+/// The login. `to` is the page to come back to, `locale` what was asked for, `target` another host that the way back leads to.
 pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, problem: &str, target: &str) -> Response<Body> {
     let nonce = nonce();
     let page = Login {

@@ -5,6 +5,9 @@
 //! 2. there a session is needed, if need be by way of the login; [`grant`] sends the browser back to [`REDEEM`] on the port's host
 //!    with a ticket: one use, half a minute, good on that host only;
 //! 3. there [`redeem`] turns it into a cookie of that host, which is good for nothing else and ends with the session.
+//!
+//! All addresses on the way leave the scheme to the browser: a proxy in front that ends TLS may not say so, or not be believed, and a
+//! ticket must not cross the network in the clear for that.
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -79,7 +82,7 @@ pub(super) fn admit<B>(
     }
     if access::is_visit(request) {
         let asked = request.uri().path_and_query().map_or(path, |asked| asked.as_str());
-        return Err(Box::new(ask(port_host, proto, asked).unwrap_or_else(|error| error.answer(html, page))));
+        return Err(Box::new(ask(port_host, asked).unwrap_or_else(|error| error.answer(html, page))));
     }
     Err(Box::new(access::unauthorized(html, page)))
 }
@@ -106,9 +109,9 @@ fn preflight<B>(request: &Request<B>, host: &HostName, proto: &str) -> Option<Re
 }
 
 /// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.
-fn ask(host: &PortHost, proto: &str, page: &str) -> Result<Response<Body>, ApiError> {
+fn ask(host: &PortHost, page: &str) -> Result<Response<Body>, ApiError> {
     let to = utf8_percent_encode(page.trim_start_matches('/'), INNER);
-    answer::see_other(&format!("{proto}://{}{}{GRANT}?port={}&to={to}", host.own, host.root, host.port))
+    answer::see_other(&format!("//{}{}{GRANT}?port={}&to={to}", host.own, host.root, host.port))
 }
 
 /// Answers [`GRANT`] for who has `session`: back to the port's host, with a ticket.
@@ -118,7 +121,7 @@ pub(super) fn grant(app: &App, session: &Session, forwarded: &Forwarded, query: 
         .ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "this leads to no port of this instance"))?;
     let ticket = auth.issue_ticket(session, host.name()).map_err(ApiError::internal)?;
     let to = utf8_percent_encode(safe_page(&value(query, "to").unwrap_or_default()), INNER).to_string();
-    let mut response = answer::see_other(&format!("{}://{host}{REDEEM}?ticket={ticket}&to={to}", forwarded.proto))?;
+    let mut response = answer::see_other(&format!("//{host}{REDEEM}?ticket={ticket}&to={to}"))?;
     quiet(response.headers_mut());
     Ok(response)
 }
@@ -138,11 +141,11 @@ fn redeem(app: &App, host: &HostName, secure: bool, query: &str) -> Result<Respo
     Ok(response)
 }
 
-/// The origin that the login's page may lead to in the end, when the page `to` is [`GRANT`]: browsers hold a form's answer to the
-/// page's own policy even over redirects.
-pub(super) fn origin_behind(to: &str, forwarded: &Forwarded, instance: &InstanceId) -> Option<String> {
+/// The host that the login's page may lead to in the end, when the page `to` is [`GRANT`]: browsers hold a form's answer to the
+/// page's own policy even over redirects. In such a policy a host without a scheme is one of the page's own.
+pub(super) fn host_behind(to: &str, forwarded: &Forwarded, instance: &InstanceId) -> Option<String> {
     let query = to.strip_prefix(GRANT.trim_start_matches('/'))?.strip_prefix('?')?;
-    behind(query, forwarded, instance).map(|host| format!("{}://{host}", forwarded.proto))
+    behind(query, forwarded, instance).map(|host| host.to_string())
 }
 
 /// The port's host that `query` names. Made of the host that was asked, so that it cannot be anybody else's.
@@ -205,19 +208,19 @@ mod tests {
         let below = behind("port=3000", &forwarded("example.com"), &id("alice")).map(|host| host.to_string());
         assert_eq!(below.as_deref(), Some("3000--alice.example.com"));
         assert_eq!(behind("port=3000", &own, &id("bob")), None, "another instance's host is not on the way");
-        let origin = origin_behind("api/v1/code/session-transfer?port=3000&to=", &own, &acme);
-        assert_eq!(origin.as_deref(), Some("https://3000--acme-web-code-1.example.com"));
-        assert_eq!(origin_behind("?port=3000", &own, &acme), None);
+        let host = host_behind("api/v1/code/session-transfer?port=3000&to=", &own, &acme);
+        assert_eq!(host.as_deref(), Some("3000--acme-web-code-1.example.com"));
+        assert_eq!(host_behind("?port=3000", &own, &acme), None);
     }
 
     #[test]
     fn the_question() {
         let ask = |host: &str| {
             let host = PortHost::parse(&host.parse().unwrap()).unwrap();
-            ask(&host, "https", "/x?y=1").unwrap().headers()["location"].to_str().unwrap().to_owned()
+            ask(&host, "/x?y=1").unwrap().headers()["location"].to_str().unwrap().to_owned()
         };
-        let location = "https://a-b-code-1.example.com:8443/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
+        let location = "//a-b-code-1.example.com:8443/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
         assert_eq!(ask("3000--a-b-code-1.example.com:8443"), location);
-        assert_eq!(ask("3000--alice.x"), "https://x/i/alice/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1");
+        assert_eq!(ask("3000--alice.x"), "//x/i/alice/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1");
     }
 }

@@ -161,7 +161,7 @@ fn page(context: &Context, headers: &HeaderMap, form: &Form, problem: &Problem) 
     };
     let root = to_root(&context.rest);
     let door = Door { page: &context.live.config.page, words, instance: &context.instance, root: &root };
-    let target = transfer::origin_behind(to, &context.forwarded, &context.instance).unwrap_or_default();
+    let target = transfer::host_behind(to, &context.forwarded, &context.instance).unwrap_or_default();
     let mut response = pages::login(&door, to, words.lang, &text, &target);
     *response.status_mut() = status;
     response.headers_mut().insert(header::VARY, http::HeaderValue::from_static("Accept-Language"));
