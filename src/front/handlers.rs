@@ -22,7 +22,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::answer::{self, ApiError, ErrorCode};
+use super::answer::{self, ApiError, ErrorCode, Place};
 use super::app::{App, Context, Live, Peer, client_address, forwarded};
 use super::connection::Handled;
 use super::cookies::{Jar, Kind};
@@ -135,13 +135,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         return error.answer(html, page);
     }
     let renewal = renewal(&context, &target, &request);
+    let place = place(&context.rest, request.uri().query(), opened);
     let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
         Target::Embed => embed::answer(&context, &request).await,
         Target::MintKey => mint_key::answer(&context, request.headers()).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
-        Target::Start => start::answer(&context, html).await,
+        Target::Start => start::answer(&context, request, html).await,
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),
         Target::OwnFile(name) => files::own_file(&context, &name),
@@ -155,7 +156,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Engine => engine::answer(context, request).await,
         Target::Asset(_) | Target::Port(..) | Target::PortSlash(_) => Err(ApiError::not_found()),
     };
-    let mut response = answered.unwrap_or_else(|error| error.answer(html, page));
+    let mut response = answered.unwrap_or_else(|error| error.at(place).answer(html, page));
     if response.status() == StatusCode::OK {
         response.headers_mut().extend(renewal);
     }
@@ -167,6 +168,13 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         *response.body_mut() = Body::Empty;
     }
     response
+}
+
+/// Where an error about the page `rest` is shown. Only what is opened is what somebody wants to come back to.
+fn place(rest: &str, query: Option<&str>, opened: bool) -> Place {
+    let page = rest.trim_start_matches('/');
+    let to = query.map_or_else(|| page.to_owned(), |query| format!("{page}?{query}"));
+    Place { root: access::to_root(rest), to: if opened { access::safe_page(&to).to_owned() } else { String::new() } }
 }
 
 /// Sends a session on to the host name of a port.
@@ -205,5 +213,22 @@ where
             Body::boxed(CutOff::new(body, async move { access::session_over(&app, Some(&session)).await }))
         }
         _ => Body::boxed(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_from_an_error_to_what_was_asked_for() {
+        let at = |rest, query, opened| {
+            let place = place(rest, query, opened);
+            (place.root, place.to)
+        };
+        assert_eq!(at("/", Some("folder=/a b"), true), ("./".into(), String::new()), "no address");
+        assert_eq!(at("/", Some("folder=/a%20b&x=1"), true), ("./".into(), "?folder=/a%20b&x=1".into()));
+        assert_eq!(at("/api/v1/code", Some("ew=1"), true), ("../../".into(), "api/v1/code?ew=1".into()));
+        assert_eq!(at("/api/v1/code/start", None, false), ("../../../".into(), String::new()));
     }
 }

@@ -50,6 +50,8 @@ struct Error<'a> {
     advice: &'a str,
     log: &'a [String],
     retry: Retry,
+    root: &'a str,
+    to: &'a str,
 }
 
 #[derive(Template)]
@@ -144,10 +146,24 @@ pub(super) enum Retry {
     Start,
 }
 
-/// What went wrong, and what to do. The caller sets the status.
-pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: Retry) -> Response<Body> {
+/// What went wrong, and what to do.
+pub(super) struct Failure<'a> {
+    pub(super) heading: &'a str,
+    pub(super) message: &'a str,
+    pub(super) advice: &'a str,
+    /// The engine's last lines.
+    pub(super) log: &'a [String],
+    pub(super) retry: Retry,
+    /// For [`Retry::Start`]: the way to the instance's root from where the page is shown, and from there to what was asked for.
+    pub(super) root: &'a str,
+    pub(super) to: &'a str,
+}
+
+/// A page that says so. The caller sets the status.
+pub(super) fn error(page: &Page, failure: &Failure<'_>) -> Response<Body> {
     let nonce = nonce();
-    html(page, &Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce, "")
+    let Failure { heading, message, advice, log, retry, root, to } = *failure;
+    html(page, &Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry, root, to }, &nonce, "")
 }
 
 /// Waits until something answers where nothing does yet. The caller sets the status.
@@ -237,5 +253,21 @@ fn nonce() -> String {
     match getrandom::fill(&mut bytes) {
         Ok(()) => hex::encode(bytes),
         Err(_) => "none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stopped_is_started_from_wherever_the_page_is() {
+        let look = Look { name: "n", background: "#000", foreground: "#fff", accent: "#00f", logo: "" };
+        let (heading, message, advice, log) = ("h", "m", "a", &[][..]);
+        let (root, to) = ("../../", "api/v1/code?folder=/a\"b");
+        let text = Error { look, nonce: "0", heading, message, advice, log, retry: Retry::Start, root, to }.render().unwrap();
+        assert!(text.contains("action=\"../../api/v1/code/start\""), "{text}");
+        assert!(text.contains("name=\"to\" value=\"api/v1/code?folder=/a&#34;b\""), "{text}");
     }
 }

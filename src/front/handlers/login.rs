@@ -28,13 +28,13 @@ const MOST_BODY: usize = 32 << 10;
 /// Pages that send passwords, as they stand in `Referer`.
 pub(super) const PAGES: [&str; 2] = ["api/v1/code/login", "login"];
 
-/// What a login request says.
+/// What a login request says, or any form of ours.
 #[derive(Default, Deserialize)]
-struct Form {
+pub(super) struct Form {
     #[serde(default)]
     password: Option<String>,
     #[serde(default)]
-    to: String,
+    pub(super) to: String,
     #[serde(default)]
     locale: String,
 }
@@ -197,7 +197,7 @@ async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<
 }
 
 /// A form, or a query. The last of several values counts; what is not UTF-8 is no password that a browser sends.
-fn parse_form(text: &str) -> Form {
+pub(super) fn parse_form(text: &str) -> Form {
     let mut form = Form::default();
     for (name, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
         let spaced = value.replace('+', " ");
