@@ -203,3 +203,24 @@ fn forms_of_an_app_that_tells_nobody_its_address_are_its_own() {
         assert_eq!((post(&[]), post(&[("Sec-Fetch-Site", "cross-site")])), (403, 403), "{host}");
     }
 }
+
+#[test]
+fn an_embedded_editor_has_a_pass_only_where_no_app_can_take_it() {
+    let engine = FakeEngine::new();
+    for (path_form, given) in [(true, false), (false, true)] {
+        let config = format!("[embed]\nallow = ['https://app.example.com']\n[ports]\npath_form = {path_form}\n");
+        let daemon = Daemon::start(engine.path(), &config);
+        let passed = |site: &str, destination: &str| {
+            let headers = [
+                ("Referer", "https://app.example.com/"),
+                ("Sec-Fetch-Site", site),
+                ("Sec-Fetch-Mode", "navigate"),
+                ("Sec-Fetch-Dest", destination),
+            ];
+            let page = daemon.send("GET", "/api/v1/code?ew=1", &headers);
+            assert_eq!(page.status, 200, "{}", page.text());
+            !page.text().contains("name=\"hoody-code \"")
+        };
+        assert_eq!((passed("cross-site", "iframe"), passed("same-origin", "iframe"), passed("none", "document")), (given, false, true));
+    }
+}
