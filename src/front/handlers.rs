@@ -62,6 +62,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let admitted = match &route {
         Route::Of(_, Target::Health) => Ok(()),
         Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, &trust),
+        Route::Of(_, Target::SessionTransfer) => gate::check_transfer_origins(&request, &host, forwarded.proto, &trust),
         _ => gate::check_origins(&request, &host, forwarded.proto, &trust),
     };
     if let Err(error) = admitted {
@@ -91,7 +92,12 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         None => {
             let session = access::session(&app, &instance, request.headers(), forwarded.proto == "https", Audience::Instance);
             let admitted = session.is_some() || app.secrets.auth.is_none() || access::is_open(&target);
-            if admitted { Ok(session) } else { Err(Box::new(access::refuse(&request, &rest, &live))) }
+            match (admitted, &target) {
+                (true, _) => Ok(session),
+                // The login is not for frames of others.
+                (false, Target::SessionTransfer) if gate::opens_in_frame(&request) => Err(Box::new(access::offer_tab(&live.config.page))),
+                (false, _) => Err(Box::new(access::refuse(&request, &rest, &live))),
+            }
         }
     };
     let session = match session {

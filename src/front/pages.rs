@@ -144,6 +144,8 @@ pub(super) enum Retry {
     Again,
     /// To start what was stopped on purpose.
     Start,
+    /// The same address in a tab of its own.
+    Tab,
 }
 
 /// What went wrong, and what to do.
@@ -170,10 +172,27 @@ pub(super) fn error(page: &Page, failure: &Failure<'_>) -> Response<Body> {
 pub(super) fn wait_for_port(page: &Page, heading: &str, message: &str, advice: &str) -> Response<Body> {
     let nonce = nonce();
     let mut response = html(page, &Port { look: Look::of(page), nonce: &nonce, heading, message, advice }, &nonce, "");
-    // The editor's own preview frames a port's host name, which is another origin. There is nothing on this page to be clicked.
+    framed_by_anybody(&mut response, &nonce);
+    response
+}
+
+/// Offers a tab to who is in a frame that signs nobody in. The caller sets the status.
+pub(super) fn offer_tab(page: &Page) -> Response<Body> {
+    let nonce = nonce();
+    let (heading, retry) = ("Open this in a tab", Retry::Tab);
+    let message = "Shown inside another page, this address cannot tell who you are";
+    let advice = "In a tab of its own it asks for your password, if need be.";
+    let shown = Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log: &[], retry, root: "./", to: "" };
+    let mut response = html(page, &shown, &nonce, "");
+    framed_by_anybody(&mut response, &nonce);
+    response
+}
+
+/// The editor's own preview frames a port's host name, which is another origin. For pages on which nothing can be clicked that
+/// does anything to the instance.
+fn framed_by_anybody(response: &mut Response<Body>, nonce: &str) {
     let policy = format!("default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'");
     set(response.headers_mut(), header::CONTENT_SECURITY_POLICY, &policy);
-    response
 }
 
 /// What the login's pages are about.

@@ -17,6 +17,7 @@ use super::access::{self, safe_page};
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind, Scope};
+use super::gate;
 use crate::auth::{Audience, Session, is_sibling};
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Forwarded};
@@ -73,12 +74,17 @@ pub(super) fn admit<B>(
     let (html, page) = (answer::wants_html(request.headers()), &live.config.page);
     let (path, query, secure) = (request.uri().path(), request.uri().query(), proto == "https");
     if path == REDEEM {
-        let redeemed = redeem(app, host, secure, query.unwrap_or_default());
+        let embedded = access::is_embedded(live, request.headers());
+        let redeemed = redeem(app, host, Jar { instance: &port_host.instance, secure, embedded }, query.unwrap_or_default());
         return Err(Box::new(redeemed.unwrap_or_else(|error| error.answer(html, page))));
     }
     let session = access::session(app, &port_host.instance, request.headers(), secure, Audience::Host(host.name()));
     if session.is_some() {
         return Ok(session);
+    }
+    // Another site's frame sends no cookies, and keeps none: the way would lead round in circles.
+    if gate::opens_in_frame(request) && request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Err(Box::new(access::offer_tab(page)));
     }
     if access::is_visit(request) {
         let asked = request.uri().path_and_query().map_or(path, |asked| asked.as_str());
@@ -126,15 +132,14 @@ pub(super) fn grant(app: &App, session: &Session, forwarded: &Forwarded, query: 
     Ok(response)
 }
 
-/// Answers [`REDEEM`] on the port's host `host`.
-fn redeem(app: &App, host: &HostName, secure: bool, query: &str) -> Result<Response<Body>, ApiError> {
+/// Answers [`REDEEM`] on the port's host `host`, whose cookies `jar` makes.
+fn redeem(app: &App, host: &HostName, jar: Jar<'_>, query: &str) -> Result<Response<Body>, ApiError> {
     let auth = app.secrets.auth.as_ref().ok_or_else(ApiError::not_found)?;
     let ticket = value(query, "ticket").unwrap_or_default();
     let to = format!("/{}", safe_page(&value(query, "to").unwrap_or_default()));
     // A ticket that is used up, by going back in the browser for example: the page asks for another one if it has to.
     let mut response = answer::see_other(&to)?;
-    if let Some((session, token)) = auth.redeem_ticket(&ticket, host.name()) {
-        let jar = Jar { instance: session.instance(), secure, embedded: false };
+    if let Some((_, token)) = auth.redeem_ticket(&ticket, host.name()) {
         jar.set(response.headers_mut(), Kind::Session, &token, &Scope::Origin);
     }
     quiet(response.headers_mut());

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{App, Daemon, FakeEngine, WebSocket, eventually, request, with_password};
+use crate::support::{App, BROWSER, Daemon, FakeEngine, Response, WebSocket, cookie_of, eventually, post_password, request, with_password};
 
 #[test]
 fn all_forms_reach_an_app_on_either_loopback() {
@@ -223,4 +223,50 @@ fn an_embedded_editor_has_a_pass_only_where_no_app_can_take_it() {
         };
         assert_eq!((passed("cross-site", "iframe"), passed("same-origin", "iframe"), passed("none", "document")), (given, false, true));
     }
+}
+
+#[test]
+fn a_preview_in_the_editor_gets_its_session_in_the_frame() {
+    let engine = FakeEngine::new();
+    let tables = "[server]\ntrusted_proxies = ['127.0.0.1']\n[embed]\nallow = ['https://app.example.com']\n";
+    let daemon = with_password(&engine, "secret", tables);
+    let (own, port) = ("acme-web-code-1.localhost:9", "3000--acme-web-code-1.localhost:9");
+    let framed = |host: &str, path: &str, site: &str, cookie: &str| {
+        let headers = [
+            BROWSER,
+            ("Host", host),
+            ("Cookie", cookie),
+            ("X-Forwarded-Proto", "https"),
+            ("Sec-Fetch-Site", site),
+            ("Sec-Fetch-Mode", "navigate"),
+            ("Sec-Fetch-Dest", "iframe"),
+        ];
+        daemon.send("GET", path, &headers)
+    };
+    let signed_in = post_password(&daemon, "/", "secret", &[("Host", own), ("X-Forwarded-Proto", "https")]);
+    let cookie = cookie_of(&signed_in, "session");
+    let step = |answer: &Response, host: &str| {
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        answer.header("location").unwrap().strip_prefix(&format!("//{host}")).unwrap().to_owned()
+    };
+    let asked = step(&framed(port, "/x", "same-site", ""), own);
+    let granted = step(&framed(own, &asked, "same-site", &cookie), port);
+    let redeemed = framed(port, &granted, "same-site", "");
+    assert_eq!((redeemed.status, redeemed.header("location")), (303, Some("/x")));
+    let set = redeemed.all("set-cookie")[0];
+    assert!(set.starts_with("__Host-") && set.ends_with("; Secure; SameSite=None; Partitioned"), "{set}");
+    assert_eq!(framed(port, "/x", "same-site", &cookie_of(&redeemed, "session")).status, 502, "let in, though nothing listens there");
+    // Where no cookie comes, one way out instead of a circle.
+    for (host, path, site) in [(port, "/x", "cross-site"), (own, asked.as_str(), "cross-site"), (own, asked.as_str(), "same-site")] {
+        let page = framed(host, path, site, "");
+        assert_eq!((page.status, page.header("location")), (401, None), "{host} {site}");
+        assert!(page.text().contains("href=\"\" target=\"_blank\""), "{}", page.text());
+        assert!(!page.header("content-security-policy").unwrap().contains("frame-ancestors"), "{host}");
+    }
+    // Nothing else is open to frames, nor this to anything else.
+    assert_eq!(framed(own, "/login", "same-site", "").status, 403);
+    let fetch = [("Host", own), ("Cookie", cookie.as_str()), ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors")];
+    assert_eq!(daemon.send("GET", &asked, &fetch).code(), "origin_refused");
+    let rebound = [("Host", "rebound.evil.example"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+    assert_eq!(daemon.send("GET", &asked, &rebound).code(), "origin_refused");
 }
