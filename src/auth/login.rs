@@ -15,7 +15,7 @@ use super::sessions::{self, LONGEST, Session, Token};
 use super::throttle::{Client, Throttle, Ticket};
 use super::token::{Audience, Seconds, Signer};
 use super::transfer::Tickets;
-use super::verifiers::{Verifiers, verify};
+use super::verifiers::{Epoch, Verifiers, verify};
 use crate::config::{Login, PasswordSource};
 use crate::model::{InstanceId, Password};
 use crate::sys;
@@ -24,9 +24,10 @@ use crate::sys;
 const CHECKS: usize = 2;
 const CHECKS_OF_KNOWN: usize = 1;
 
-/// The most checks that wait or run, of all and of one instance: a crowd in front of one door does not fill the street.
+/// The most checks that wait or run, of all and of one password: a crowd in front of one door does not fill the street, and a door
+/// that has many names is one door.
 const WAITING: usize = 32;
-const WAITING_OF_INSTANCE: usize = 8;
+const WAITING_OF_PASSWORD: usize = 8;
 
 /// What those who find no place in the queue are told to wait.
 const QUEUE_FULL: Duration = Duration::from_secs(2);
@@ -39,7 +40,7 @@ pub struct Auth {
     /// Held by whoever changes what is on the disk, from reading it to putting it into force.
     writing: Mutex<()>,
     throttle: Mutex<Throttle>,
-    queue: Mutex<HashMap<InstanceId, usize>>,
+    queue: Mutex<HashMap<Epoch, usize>>,
     tickets: Mutex<Tickets>,
     strangers: Arc<Semaphore>,
     known: Arc<Semaphore>,
@@ -141,11 +142,13 @@ impl Auth {
     pub async fn login(&self, attempt: Attempt<'_>) -> Result<Outcome, AuthError> {
         let Attempt { instance, password, client, device } = attempt;
         let known = device.and_then(|token| self.check(token, instance, Audience::Device)).map(|device| device.id);
-        let ticket = match lock(&self.throttle).take(client, known, instance, self.began.elapsed()) {
+        // Not the instance: a service-wide password opens every name that somebody makes up.
+        let tried = self.read().verifiers.of(instance).epoch;
+        let ticket = match lock(&self.throttle).take(client, known, tried, self.began.elapsed()) {
             Ok(ticket) => ticket,
             Err(wait) => return Ok(Outcome::Throttled(wait)),
         };
-        let Some(_place) = Place::take(&self.queue, instance) else {
+        let Some(_place) = Place::take(&self.queue, tried) else {
             lock(&self.throttle).give_back(&ticket);
             return Ok(Outcome::Throttled(QUEUE_FULL));
         };
@@ -167,14 +170,7 @@ impl Auth {
         self.admit(instance, &ticket, epoch, old, renewed)
     }
 
-    fn admit(
-        &self,
-        instance: &InstanceId,
-        ticket: &Ticket,
-        epoch: super::verifiers::Epoch,
-        old: Hash,
-        renewed: Option<Hash>,
-    ) -> Result<Outcome, AuthError> {
+    fn admit(&self, instance: &InstanceId, ticket: &Ticket, epoch: Epoch, old: Hash, renewed: Option<Hash>) -> Result<Outcome, AuthError> {
         lock(&self.throttle).give_back(ticket);
         if let Some(new) = renewed {
             // Once per hash that another program made: not worth a thread of its own.
@@ -328,29 +324,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A place in the queue of checks, given back when dropped.
 struct Place<'a> {
-    queue: &'a Mutex<HashMap<InstanceId, usize>>,
-    instance: &'a InstanceId,
+    queue: &'a Mutex<HashMap<Epoch, usize>>,
+    password: Epoch,
 }
 
 impl<'a> Place<'a> {
-    fn take(queue: &'a Mutex<HashMap<InstanceId, usize>>, instance: &'a InstanceId) -> Option<Self> {
+    fn take(queue: &'a Mutex<HashMap<Epoch, usize>>, password: Epoch) -> Option<Self> {
         let mut waiting = lock(queue);
-        let of_instance = waiting.get(instance).copied().unwrap_or(0);
-        if of_instance >= WAITING_OF_INSTANCE || waiting.values().sum::<usize>() >= WAITING {
+        let of_password = waiting.get(&password).copied().unwrap_or(0);
+        if of_password >= WAITING_OF_PASSWORD || waiting.values().sum::<usize>() >= WAITING {
             return None;
         }
-        waiting.insert(instance.clone(), of_instance + 1);
-        Some(Self { queue, instance })
+        waiting.insert(password, of_password + 1);
+        Some(Self { queue, password })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut waiting = lock(self.queue);
-        if let Some(count) = waiting.get_mut(self.instance) {
+        if let Some(count) = waiting.get_mut(&self.password) {
             *count -= 1;
             if *count == 0 {
-                waiting.remove(self.instance);
+                waiting.remove(&self.password);
             }
         }
     }

@@ -22,8 +22,10 @@ impl HostPolicy<'_> {
 /// The `Sec-Fetch-Site` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchSite {
-    /// From our own page, typed by the user, or from no browser at all.
-    Trusted,
+    /// From our own page.
+    Own,
+    /// Typed by the user, or from no browser at all.
+    Unsaid,
     /// From another origin. `same-site` counts: a dev server on another port of localhost is such a neighbour.
     Foreign,
 }
@@ -43,7 +45,8 @@ impl FetchSite {
     /// Reads the header; no header means no browser, or one too old to send it.
     pub fn parse(value: Option<&str>) -> Self {
         match value {
-            None | Some("same-origin" | "none") => Self::Trusted,
+            Some("same-origin") => Self::Own,
+            None | Some("none") => Self::Unsaid,
             Some(_) => Self::Foreign,
         }
     }
@@ -88,9 +91,11 @@ pub struct Provenance<'a> {
 
 /// Judges a request to `host`. The `Origin` of a sensitive one, when there is one, has to be ours. Other requests are refused only
 /// when another site's page sends them by script or embeds them; a link is fine, and so is a frame in a page of `embedders`. A
-/// page that does not say where it is (`Referrer-Policy: no-referrer`) is none of theirs.
+/// page that does not say where it is (`Referrer-Policy: no-referrer`) is none of theirs. Its forms come with `Origin: null`, as
+/// those of a sandboxed frame do, but only a page of our own origin makes a browser call them `same-origin`.
 pub fn check_origin(host: &HostName, from: &Provenance<'_>, embedders: &[WebOrigin]) -> OriginVerdict {
-    let foreign_origin = from.sensitive && from.origin.is_some_and(|origin| !is_own(host, from.scheme, origin));
+    let own = |origin| is_own(host, from.scheme, origin) || (origin == "null" && from.site == FetchSite::Own);
+    let foreign_origin = from.sensitive && from.origin.is_some_and(|origin| !own(origin));
     let embedded = from.mode == FetchMode::Frame && from.referrer.and_then(WebOrigin::of_url).is_some_and(|one| embedders.contains(&one));
     let foreign_fetch = from.site == FetchSite::Foreign && (from.sensitive || !(from.mode == FetchMode::Navigate || embedded));
     if foreign_origin || foreign_fetch { OriginVerdict::Refused } else { OriginVerdict::Admitted }
@@ -143,6 +148,7 @@ mod tests {
         assert!(verdict(None, None, None, true), "curl sends neither");
         assert!(verdict(None, Some("none"), Some("navigate"), false));
         assert!(verdict(None, Some("cross-site"), Some("navigate"), false), "a link on another site");
+        assert!(verdict(Some("null"), Some("same-origin"), Some("navigate"), true), "a form on a page that keeps its address to itself");
     }
 
     #[test]
@@ -159,6 +165,10 @@ mod tests {
         ] {
             assert!(!verdict(Some(origin), None, Some("websocket"), true), "{origin}");
         }
+        for site in ["none", "same-site", "cross-site", "Same-Origin", ""] {
+            assert!(!verdict(Some("null"), Some(site), Some("navigate"), true), "{site}");
+        }
+        assert!(!verdict(Some("http://evil.com"), Some("same-origin"), Some("navigate"), true), "two stories");
         assert!(!verdict(None, Some("cross-site"), Some("no-cors"), false), "an image on another site must not start an editor");
         assert!(!verdict(None, Some("same-site"), Some("cors"), false), "a dev server on another port");
         assert!(!verdict(None, Some("cross-site"), Some("navigate"), true), "a form on another site");

@@ -1,10 +1,12 @@
 //! How often passwords may be tried. Pure: time is a parameter.
 //!
 //! A stranger can slow himself, never lock the owner out:
-//! - every client has attempts of its own, and a network that one person has to himself (an IPv6 /64) is one client;
+//! - every client has attempts of its own, and a network that one person has to himself (an IPv6 /64) is one client; what he may
+//!   have of such networks (a /48) shares the failures, though not the attempts;
 //! - a browser that has signed in to the instance before has attempts of its own too, wherever it is, however many strangers try;
-//! - an instance has attempts for all strangers together, but they only count for clients that have failed a few times already:
-//!   whoever comes for the first time and knows the password is let in.
+//! - a password has attempts for all strangers together, whichever of the instances that it opens they try it on: there are as many
+//!   of those as somebody can make up names. They only count for clients that have failed a few times already: whoever comes for
+//!   the first time and knows the password is let in.
 //!
 //! Attempts come back with time, nothing is locked. What is remembered has a size: past it, what was touched longest ago goes.
 
@@ -13,7 +15,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::InstanceId;
+use super::verifiers::Epoch;
 
 /// Wrong passwords per client in a row, and how fast attempts come back: ten, then one a minute.
 const CLIENT: Rate = Rate { burst: 10, every: Duration::from_secs(60) };
@@ -21,10 +23,10 @@ const CLIENT: Rate = Rate { burst: 10, every: Duration::from_secs(60) };
 /// The same for a browser that has signed in before.
 const DEVICE: Rate = Rate { burst: 10, every: Duration::from_secs(60) };
 
-/// For all other clients of one instance together: what a botnet gets.
-const INSTANCE: Rate = Rate { burst: 30, every: Duration::from_secs(10) };
+/// For all other clients of one password together: what a botnet gets.
+const PASSWORD: Rate = Rate { burst: 30, every: Duration::from_secs(10) };
 
-/// Failures of a client that do not yet count against the instance's strangers.
+/// Failures of a client, or of the site that it is part of, that do not yet count against the password's strangers.
 const FIRST_TRIES: u32 = 3;
 
 /// Entries per table that are remembered at least; twice as many at most. About 100 bytes each.
@@ -56,6 +58,16 @@ impl Client {
     }
 }
 
+/// An IPv6 network of 48 bits: the most that a subscriber gets for the asking (RFC 6177), 65536 clients.
+type Site = [u8; 6];
+
+impl Client {
+    fn site(&self) -> Option<Site> {
+        let Self::V6(network) = self else { return None };
+        network.first_chunk().copied()
+    }
+}
+
 /// A browser that has signed in before.
 pub(super) type Device = [u8; 16];
 
@@ -64,7 +76,8 @@ pub(super) type Device = [u8; 16];
 #[must_use]
 pub(super) struct Ticket {
     lane: Lane,
-    instance: Option<InstanceId>,
+    site: Option<Site>,
+    password: Option<Epoch>,
 }
 
 #[derive(Debug)]
@@ -77,40 +90,41 @@ enum Lane {
 #[derive(Debug)]
 pub(super) struct Throttle {
     clients: Table<Client>,
+    sites: Table<Site>,
     devices: Table<Device>,
-    instances: Table<InstanceId>,
+    passwords: Table<Epoch>,
 }
 
 impl Throttle {
     pub(super) fn new() -> Self {
-        Self { clients: Table::new(CLIENT), devices: Table::new(DEVICE), instances: Table::new(INSTANCE) }
+        Self {
+            clients: Table::new(CLIENT),
+            // Limits nobody: it only says how many of them have failed lately.
+            sites: Table::new(CLIENT),
+            devices: Table::new(DEVICE),
+            passwords: Table::new(PASSWORD),
+        }
     }
 
-    /// Takes one attempt on `instance`, or says how long to wait for one. `now` counts from any fixed moment.
-    pub(super) fn take(
-        &mut self,
-        client: Client,
-        device: Option<Device>,
-        instance: &InstanceId,
-        now: Duration,
-    ) -> Result<Ticket, Duration> {
+    /// Takes one attempt on `password`, which its epoch stands for, or says how long to wait for one. `now` counts from any fixed
+    /// moment.
+    pub(super) fn take(&mut self, client: Client, device: Option<Device>, password: Epoch, now: Duration) -> Result<Ticket, Duration> {
         if let Some(device) = device {
             self.devices.take(device, now)?;
-            return Ok(Ticket { lane: Lane::Device(device), instance: None });
+            return Ok(Ticket { lane: Lane::Device(device), site: None, password: None });
         }
-        let failed = self.clients.debts(&client, now);
+        let of_site = client.site().map_or(0, |site| self.sites.debts(&site, now));
+        let failed = self.clients.debts(&client, now).max(of_site);
         self.clients.take(client, now)?;
-        let lane = Lane::Client(client);
-        if failed < FIRST_TRIES {
-            return Ok(Ticket { lane, instance: None });
+        if failed >= FIRST_TRIES
+            && let Err(wait) = self.passwords.take(password, now)
+        {
+            self.clients.give_back(&client);
+            return Err(wait);
         }
-        match self.instances.take(instance.clone(), now) {
-            Ok(()) => Ok(Ticket { lane, instance: Some(instance.clone()) }),
-            Err(wait) => {
-                self.clients.give_back(&client);
-                Err(wait)
-            }
-        }
+        // A full one stays full: neighbours that have failed keep nobody out.
+        let site = client.site().filter(|site| self.sites.take(*site, now).is_ok());
+        Ok(Ticket { lane: Lane::Client(client), site, password: (failed >= FIRST_TRIES).then_some(password) })
     }
 
     /// Gives an attempt back that was no failure.
@@ -119,8 +133,11 @@ impl Throttle {
             Lane::Device(device) => self.devices.give_back(device),
             Lane::Client(client) => self.clients.give_back(client),
         }
-        if let Some(instance) = &ticket.instance {
-            self.instances.give_back(instance);
+        if let Some(site) = &ticket.site {
+            self.sites.give_back(site);
+        }
+        if let Some(password) = &ticket.password {
+            self.passwords.give_back(password);
         }
     }
 }

@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind};
+use super::pages;
 use super::route::Target;
 use crate::auth::{Audience, Session};
 use crate::config::Page;
@@ -76,6 +77,14 @@ pub(super) fn is_visit<B>(request: &Request<B>) -> bool {
 /// 401 for everybody else.
 pub(super) fn unauthorized(html: bool, page: &Page) -> Response<Body> {
     let mut response = ApiError::new(ErrorCode::Unauthorized, "sign in first").answer(html, page);
+    challenge(&mut response);
+    response
+}
+
+/// 401 in a frame where no cookie can come or go: a page that offers to open the same in a tab.
+pub(super) fn offer_tab(page: &Page) -> Response<Body> {
+    let mut response = pages::offer_tab(page);
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
     challenge(&mut response);
     response
 }

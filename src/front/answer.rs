@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::pages::{self, Retry};
+use super::pages::{self, Failure, Retry};
 use crate::config::Page;
 use crate::instances::{AcquireError, StoreError};
 use crate::proxy::{Body, ProxyError};
@@ -177,11 +177,24 @@ pub(super) struct ApiError {
     retry_after: Option<Duration>,
     /// The engine's last lines, for the instance's owner.
     log: Vec<String>,
+    place: Option<Place>,
+}
+
+/// Where a page of an error is shown: the ways from there to the instance's root, and from the root to what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) root: String,
+    pub(super) to: String,
 }
 
 impl ApiError {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, log: Vec::new() }
+        Self { code, message: message.into(), retry_after: None, log: Vec::new(), place: None }
+    }
+
+    /// The same for somebody who may go on from where it is shown.
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
     }
 
     /// Too many wrong passwords; the next one is looked at after `wait`.
@@ -221,7 +234,8 @@ impl ApiError {
             if self.code == ErrorCode::PortUnreachable {
                 pages::wait_for_port(page, heading, &self.message, advice)
             } else {
-                pages::error(page, heading, &self.message, advice, &self.log, retry)
+                let (root, to) = self.place.as_ref().map_or(("./", ""), |place| (&place.root, &place.to));
+                pages::error(page, &Failure { heading, message: &self.message, advice, log: &self.log, retry, root, to })
             }
         } else {
             #[derive(Serialize)]
@@ -263,7 +277,7 @@ impl From<AcquireError> for ApiError {
             AcquireError::Failed { cause, log } if cause.is_held() => (ErrorCode::InstanceStopped, None, log),
             AcquireError::Failed { log, .. } => (ErrorCode::InstanceFailed, None, log),
         };
-        Self { code, message, retry_after, log }
+        Self { code, message, retry_after, log, place: None }
     }
 }
 

@@ -188,6 +188,16 @@ pub(super) struct Recorded {
     record: Option<Record>,
 }
 
+impl Recorded {
+    /// Sends nothing after all: the answer became one with `status`.
+    pub(super) fn withdraw(&mut self, status: http::StatusCode) {
+        self.body = Body::Empty;
+        if let Some(record) = &mut self.record {
+            record.status = status.as_u16();
+        }
+    }
+}
+
 impl HttpBody for Recorded {
     type Data = Bytes;
     type Error = BoxError;

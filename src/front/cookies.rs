@@ -51,18 +51,17 @@ impl Jar<'_> {
     /// All values of the cookie `kind` in `headers`.
     pub(super) fn values<'h>(&self, kind: Kind, headers: &'h HeaderMap) -> Vec<&'h str> {
         let plain = self.name(kind);
-        let wanted = |name: &str| {
+        let wanted = |name: &[u8]| {
             if !self.secure {
-                return name == plain;
+                return name == plain.as_bytes();
             }
             // Only these cannot come from an unencrypted page or, the first of them, from a neighbour's host name.
-            name.strip_prefix("__Host-").or_else(|| name.strip_prefix("__Secure-")).is_some_and(|rest| rest == plain)
+            name.strip_prefix(b"__Host-").or_else(|| name.strip_prefix(b"__Secure-")).is_some_and(|rest| rest == plain.as_bytes())
         };
-        let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-        pairs
-            .filter_map(|pair| pair.trim().split_once('='))
+        pairs(headers)
+            .filter_map(|pair| pair.iter().position(|b| *b == b'=').map(|at| (&pair[..at], &pair[at + 1..])))
             .filter(|(name, _)| wanted(name))
-            .map(|(_, value)| value)
+            .filter_map(|(_, value)| std::str::from_utf8(value).ok())
             .take(MOST_VALUES)
             .collect()
     }
@@ -70,8 +69,7 @@ impl Jar<'_> {
     /// The scope under which the cookie `kind` came with `headers`.
     pub(super) fn scope(&self, kind: Kind, headers: &HeaderMap) -> Scope {
         let host = format!("__Host-{}=", self.name(kind));
-        let mut lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        if lines.any(|line| line.split(';').any(|pair| pair.trim().starts_with(&host))) { Scope::Origin } else { Scope::Here }
+        if pairs(headers).any(|pair| pair.starts_with(host.as_bytes())) { Scope::Origin } else { Scope::Here }
     }
 
     /// Has the browser keep `token`.
@@ -118,30 +116,9 @@ impl Jar<'_> {
     }
 }
 
-/// Takes our cookies out of a request before it goes to an engine: what runs there is the tenant's, and below `/i/` it is sent
-/// the cookies of the instance at the root, too.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    let ours = |pair: &str| {
-        let name = pair.trim();
-        let name = name.strip_prefix("__Host-").or_else(|| name.strip_prefix("__Secure-")).unwrap_or(name);
-        name.starts_with("hoody-code")
-    };
-    let mut stripped = Vec::new();
-    for line in headers.get_all(header::COOKIE) {
-        // A line that is no text is kept: none of ours is in it, as far as we would read it ourselves.
-        let Ok(text) = line.to_str() else {
-            stripped.push(line.clone());
-            continue;
-        };
-        let rest: Vec<&str> = text.split(';').filter(|pair| !ours(pair)).map(str::trim).collect();
-        if let (false, Ok(rest)) = (rest.is_empty(), HeaderValue::from_str(&rest.join("; "))) {
-            stripped.push(rest);
-        }
-    }
-    headers.remove(header::COOKIE);
-    for line in stripped {
-        headers.append(header::COOKIE, line);
-    }
+/// The cookies of a request, one by one and as bytes: what others have set may be no text, and says nothing about ours.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';')).map(<[u8]>::trim_ascii)
 }
 
 impl Scope {
@@ -221,13 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_sees_none_of_ours() {
-        let mut sent = headers(
-            "cookie",
-            &["a=1; hoody-code-session-x=s;b=2", "__Host-hoody-code-device-x=s", " __Secure-hoody-code-session-y=s; vscode.nls.locale=fr"],
-        );
-        strip(&mut sent);
-        assert_eq!(sent.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2", "vscode.nls.locale=fr"]);
+    fn what_is_no_text_hides_nothing() {
+        let instance = "alice".parse().unwrap();
+        let jar = Jar { instance: &instance, secure: true, embedded: false };
+        let mut sent = HeaderMap::new();
+        for line in [&b"name=J\xc3\xb6rg; __Host-hoody-code-session-alice=x; b=\xff"[..], b"__Secure-hoody-code-session-alice=\xff"] {
+            sent.append(header::COOKIE, HeaderValue::from_bytes(line).unwrap());
+        }
+        assert_eq!(jar.values(Kind::Session, &sent), ["x"]);
+        assert_eq!(jar.scope(Kind::Session, &sent), Scope::Origin);
     }
 
     #[test]

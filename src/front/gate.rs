@@ -85,11 +85,24 @@ pub(super) fn check_app_origins<B>(request: &Request<B>, host: &HostName, scheme
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // What sends no Origin (a frame, a script, an image) mostly says in Referer where it is.
     let source = text("origin").or_else(|| text("referer").map(origin_of));
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
-    let in_frame = is_get && text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), Some("iframe" | "frame"));
-    let admitted =
-        (HostPolicy { domains: trust.domains }).admits(host) && (in_frame || source.is_some_and(|source| is_sibling(host, scheme, source)));
+    let admitted = (HostPolicy { domains: trust.domains }).admits(host)
+        && (opens_in_frame(request) || source.is_some_and(|source| is_sibling(host, scheme, source)));
     if admitted { Ok(()) } else { check_origins(request, host, scheme, trust) }
+}
+
+/// The same for the way of a session to an app's own origin, which leads nowhere else: what shows the app in a frame takes that way
+/// in the frame. Elsewhere a frame in a page of another origin is refused.
+pub(super) fn check_transfer_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, trust: &Trust<'_>) -> Result<(), ApiError> {
+    let admitted = (HostPolicy { domains: trust.domains }).admits(host) && opens_in_frame(request);
+    if admitted { Ok(()) } else { check_origins(request, host, scheme, trust) }
+}
+
+/// Whether a browser opens this in a frame, and sends nothing with it.
+pub(super) fn opens_in_frame<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+    is_get && text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), Some("iframe" | "frame"))
 }
 
 /// `scheme://host:port` of a URL.

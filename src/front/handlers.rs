@@ -20,11 +20,12 @@ mod workbench;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::answer::{self, ApiError, ErrorCode};
+use super::answer::{self, ApiError, ErrorCode, Place};
 use super::app::{App, Context, Live, Peer, client_address, forwarded};
 use super::connection::Handled;
 use super::cookies::{Jar, Kind};
@@ -35,7 +36,7 @@ use super::{access, gate};
 use crate::auth::Audience;
 use crate::config::Page;
 use crate::model::InstanceId;
-use crate::proxy::{Body, Guarded};
+use crate::proxy::{Body, BoxError, CutOff};
 
 /// Answers one request.
 pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Incoming>, peer: Peer, id: RequestId) -> Handled {
@@ -64,6 +65,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let admitted = match &route {
         Route::Of(_, Target::Health) => Ok(()),
         Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, &trust),
+        Route::Of(_, Target::SessionTransfer) => gate::check_transfer_origins(&request, &host, forwarded.proto, &trust),
         _ => gate::check_origins(&request, &host, forwarded.proto, &trust),
     };
     if let Err(error) = admitted {
@@ -93,7 +95,12 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         None => {
             let session = access::session(&app, &instance, request.headers(), forwarded.proto == "https", Audience::Instance);
             let admitted = session.is_some() || app.secrets.auth.is_none() || access::is_open(&target);
-            if admitted { Ok(session) } else { Err(Box::new(access::refuse(&request, &rest, &live))) }
+            match (admitted, &target) {
+                (true, _) => Ok(session),
+                // The login is not for frames of others.
+                (false, Target::SessionTransfer) if gate::opens_in_frame(&request) => Err(Box::new(access::offer_tab(&live.config.page))),
+                (false, _) => Err(Box::new(access::refuse(&request, &rest, &live))),
+            }
         }
     };
     let session = match session {
@@ -139,13 +146,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         return error.answer(html, page);
     }
     let renewal = renewal(&context, &target, &request);
+    let place = place(&context.rest, request.uri().query(), opened);
     let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
         Target::Embed => embed::answer(&context, &request).await,
         Target::MintKey => mint_key::answer(&context, request.headers()).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
-        Target::Start => start::answer(&context, html).await,
+        Target::Start => start::answer(&context, request, html).await,
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),
         Target::Extensions => extensions::answer(&context, request).await,
@@ -162,7 +170,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Engine => engine::answer(context, request).await,
         Target::Asset(_) | Target::Port(..) | Target::PortSlash(_) => Err(ApiError::not_found()),
     };
-    let mut response = answered.unwrap_or_else(|error| error.answer(html, page));
+    let mut response = answered.unwrap_or_else(|error| error.at(place).answer(html, page));
     if response.status() == StatusCode::OK {
         response.headers_mut().extend(renewal);
     }
@@ -174,6 +182,13 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         *response.body_mut() = Body::Empty;
     }
     response
+}
+
+/// Where an error about the page `rest` is shown. Only what is opened is what somebody wants to come back to.
+fn place(rest: &str, query: Option<&str>, opened: bool) -> Place {
+    let page = rest.trim_start_matches('/');
+    let to = query.map_or_else(|| page.to_owned(), |query| format!("{page}?{query}"));
+    Place { root: access::to_root(rest), to: if opened { access::safe_page(&to).to_owned() } else { String::new() } }
 }
 
 /// Sends a session on to the host name of a port.
@@ -200,7 +215,34 @@ fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Pa
     answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
 }
 
-/// Keeps `guard` until `body` has been sent.
-fn guarded<G: Send + 'static>(body: Incoming, guard: G) -> Body {
-    Body::boxed(Guarded::new(body, guard))
+/// `body` for as long as the session lasts that it was admitted for: who is signed out neither gets nor sends another byte.
+fn while_signed_in<B>(context: &Context, body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    match &context.session {
+        Some(session) if !body.is_end_stream() => {
+            let (app, session) = (Arc::clone(&context.app), session.clone());
+            Body::boxed(CutOff::new(body, async move { access::session_over(&app, Some(&session)).await }))
+        }
+        _ => Body::boxed(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_from_an_error_to_what_was_asked_for() {
+        let at = |rest, query, opened| {
+            let place = place(rest, query, opened);
+            (place.root, place.to)
+        };
+        assert_eq!(at("/", Some("folder=/a b"), true), ("./".into(), String::new()), "no address");
+        assert_eq!(at("/", Some("folder=/a%20b&x=1"), true), ("./".into(), "?folder=/a%20b&x=1".into()));
+        assert_eq!(at("/api/v1/code", Some("ew=1"), true), ("../../".into(), "api/v1/code?ew=1".into()));
+        assert_eq!(at("/api/v1/code/start", None, false), ("../../../".into(), String::new()));
+    }
 }

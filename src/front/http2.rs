@@ -114,10 +114,17 @@ async fn answer<F: Future<Output = Response<Recorded>>>(
 ) -> Response<Recorded> {
     let websocket = translate(&mut request);
     let mut response = respond(request).await;
-    if websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // "Switched" is any success here, and there is no handshake to be proven.
-        *response.status_mut() = StatusCode::OK;
-        response.headers_mut().remove(WEBSOCKET_ACCEPT);
+    if websocket {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // "Switched" is any success here, and there is no handshake to be proven.
+            *response.status_mut() = StatusCode::OK;
+            response.headers_mut().remove(WEBSOCKET_ACCEPT);
+        } else if response.status().is_success() {
+            // For the same reason no other success may be one: the client would take the body for frames.
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            response.headers_mut().clear();
+            response.body_mut().withdraw(StatusCode::BAD_GATEWAY);
+        }
     }
     for name in [header::CONNECTION, header::UPGRADE] {
         response.headers_mut().remove(name);

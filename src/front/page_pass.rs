@@ -24,9 +24,13 @@ pub(super) async fn script(context: &Context, headers: &HeaderMap) -> Result<Str
     Script { pass: &pass }.render().map_err(ApiError::internal)
 }
 
-/// The pass for the page for embedding. None in a page of our own origin, where only an app can be what embeds.
+/// The pass for the page for embedding. None in a page of our own origin, where only an app can be what embeds; and none in any
+/// frame while apps can have our origin at all: one of them, in another frame of the page that embeds, could reach into ours and
+/// take it.
 pub(super) async fn for_embedding(context: &Context, headers: &HeaderMap) -> Option<String> {
-    if framed(headers) && headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
+    let own = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+    let ports = &context.live.config.ports;
+    if framed(headers) && (own || ports.path_form) {
         return None;
     }
     Some(issue(context).await)

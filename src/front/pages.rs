@@ -60,6 +60,8 @@ struct Error<'a> {
     advice: &'a str,
     log: &'a [String],
     retry: Retry,
+    root: &'a str,
+    to: &'a str,
 }
 
 #[derive(Template)]
@@ -161,35 +163,70 @@ pub(super) enum Retry {
     Start,
     /// The same request once more, from a page of our own: that a person has meant it.
     Confirm,
+    /// The same address in a tab of its own.
+    Tab,
 }
 
 /// Asks whether an extension is really meant that another site has linked to.
 pub(super) fn confirm(page: &Page, extension: &str) -> Response<Body> {
     let message = format!("Another site has sent you here, to install the extension {extension} and open it");
-    error(
-        page,
-        "Install this extension?",
-        &message,
-        "Extensions can do what you can do. Go on only if you know this one.",
-        &[],
-        Retry::Confirm,
-    )
+    let failure = Failure {
+        heading: "Install this extension?",
+        message: &message,
+        advice: "Extensions can do what you can do. Go on only if you know this one.",
+        log: &[],
+        retry: Retry::Confirm,
+        root: "./",
+        to: "",
+    };
+    error(page, &failure)
 }
 
-/// What went wrong, and what to do. The caller sets the status.
-pub(super) fn error(page: &Page, heading: &str, message: &str, advice: &str, log: &[String], retry: Retry) -> Response<Body> {
+/// What went wrong, and what to do.
+pub(super) struct Failure<'a> {
+    pub(super) heading: &'a str,
+    pub(super) message: &'a str,
+    pub(super) advice: &'a str,
+    /// The engine's last lines.
+    pub(super) log: &'a [String],
+    pub(super) retry: Retry,
+    /// For [`Retry::Start`]: the way to the instance's root from where the page is shown, and from there to what was asked for.
+    pub(super) root: &'a str,
+    pub(super) to: &'a str,
+}
+
+/// A page that says so. The caller sets the status.
+pub(super) fn error(page: &Page, failure: &Failure<'_>) -> Response<Body> {
     let nonce = nonce();
-    html(page, &Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry }, &nonce, "")
+    let Failure { heading, message, advice, log, retry, root, to } = *failure;
+    html(page, &Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log, retry, root, to }, &nonce, "")
 }
 
 /// Waits until something answers where nothing does yet. The caller sets the status.
 pub(super) fn wait_for_port(page: &Page, heading: &str, message: &str, advice: &str) -> Response<Body> {
     let nonce = nonce();
     let mut response = html(page, &Port { look: Look::of(page), nonce: &nonce, heading, message, advice }, &nonce, "");
-    // The editor's own preview frames a port's host name, which is another origin. There is nothing on this page to be clicked.
+    framed_by_anybody(&mut response, &nonce);
+    response
+}
+
+/// Offers a tab to who is in a frame that signs nobody in. The caller sets the status.
+pub(super) fn offer_tab(page: &Page) -> Response<Body> {
+    let nonce = nonce();
+    let (heading, retry) = ("Open this in a tab", Retry::Tab);
+    let message = "Shown inside another page, this address cannot tell who you are";
+    let advice = "In a tab of its own it asks for your password, if need be.";
+    let shown = Error { look: Look::of(page), nonce: &nonce, heading, message, advice, log: &[], retry, root: "./", to: "" };
+    let mut response = html(page, &shown, &nonce, "");
+    framed_by_anybody(&mut response, &nonce);
+    response
+}
+
+/// The editor's own preview frames a port's host name, which is another origin. For pages on which nothing can be clicked that
+/// does anything to the instance.
+fn framed_by_anybody(response: &mut Response<Body>, nonce: &str) {
     let policy = format!("default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'");
     set(response.headers_mut(), header::CONTENT_SECURITY_POLICY, &policy);
-    response
 }
 
 /// What the login's pages are about.
@@ -212,7 +249,7 @@ impl Door<'_> {
     }
 }
 
-/// The login. `to` is the page to come back to, `locale` what was asked for, `target` another origin that the way back leads to.
+/// The login. `to` is the page to come back to, `locale` what was asked for, `target` another host that the way back leads to.
 pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, problem: &str, target: &str) -> Response<Body> {
     let nonce = nonce();
     let page = Login {
@@ -269,5 +306,21 @@ fn nonce() -> String {
     match getrandom::fill(&mut bytes) {
         Ok(()) => hex::encode(bytes),
         Err(_) => "none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stopped_is_started_from_wherever_the_page_is() {
+        let look = Look { name: "n", background: "#000", foreground: "#fff", accent: "#00f", logo: "" };
+        let (heading, message, advice, log) = ("h", "m", "a", &[][..]);
+        let (root, to) = ("../../", "api/v1/code?folder=/a\"b");
+        let text = Error { look, nonce: "0", heading, message, advice, log, retry: Retry::Start, root, to }.render().unwrap();
+        assert!(text.contains("action=\"../../api/v1/code/start\""), "{text}");
+        assert!(text.contains("name=\"to\" value=\"api/v1/code?folder=/a&#34;b\""), "{text}");
     }
 }

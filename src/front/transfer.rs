@@ -5,16 +5,20 @@
 //! 2. there a session is needed, if need be by way of the login; [`grant`] sends the browser back to [`REDEEM`] on the port's host
 //!    with a ticket: one use, half a minute, good on that host only;
 //! 3. there [`redeem`] turns it into a cookie of that host, which is good for nothing else and ends with the session.
+//!
+//! All addresses on the way leave the scheme to the browser: a proxy in front that ends TLS may not say so, or not be believed, and a
+//! ticket must not cross the network in the clear for that.
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::access::{self, safe_page};
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind, Scope};
-use crate::auth::{Audience, Session};
+use super::gate;
+use crate::auth::{Audience, Session, is_sibling};
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Forwarded};
 
@@ -64,27 +68,56 @@ pub(super) fn admit<B>(
     if app.secrets.auth.is_none() {
         return Ok(None);
     }
+    if let Some(answer) = preflight(request, host, proto) {
+        return Err(Box::new(answer));
+    }
     let (html, page) = (answer::wants_html(request.headers()), &live.config.page);
     let (path, query, secure) = (request.uri().path(), request.uri().query(), proto == "https");
     if path == REDEEM {
-        let redeemed = redeem(app, host, secure, query.unwrap_or_default());
+        let embedded = access::is_embedded(live, request.headers());
+        let redeemed = redeem(app, host, Jar { instance: &port_host.instance, secure, embedded }, query.unwrap_or_default());
         return Err(Box::new(redeemed.unwrap_or_else(|error| error.answer(html, page))));
     }
     let session = access::session(app, &port_host.instance, request.headers(), secure, Audience::Host(host.name()));
     if session.is_some() {
         return Ok(session);
     }
+    // Another site's frame sends no cookies, and keeps none: the way would lead round in circles.
+    if gate::opens_in_frame(request) && request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Err(Box::new(access::offer_tab(page)));
+    }
     if access::is_visit(request) {
         let asked = request.uri().path_and_query().map_or(path, |asked| asked.as_str());
-        return Err(Box::new(ask(port_host, proto, asked).unwrap_or_else(|error| error.answer(html, page))));
+        return Err(Box::new(ask(port_host, asked).unwrap_or_else(|error| error.answer(html, page))));
     }
     Err(Box::new(access::unauthorized(html, page)))
 }
 
+/// The answer to a browser that asks whether a page on another port of the same instance may send something here. It asks without
+/// cookies, so that no session can be seen and the app must not be asked; what is sent then comes with them, or is refused.
+fn preflight<B>(request: &Request<B>, host: &HostName, proto: &str) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let (origin, method) = (headers.get(header::ORIGIN)?, headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?);
+    if request.method() != Method::OPTIONS || !origin.to_str().is_ok_and(|origin| is_sibling(host, proto, origin)) {
+        return None;
+    }
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = response.headers_mut();
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
+    if let Some(names) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    allowed.insert(header::VARY, HeaderValue::from_static("Origin"));
+    Some(response)
+}
+
 /// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.
-fn ask(host: &PortHost, proto: &str, page: &str) -> Result<Response<Body>, ApiError> {
+fn ask(host: &PortHost, page: &str) -> Result<Response<Body>, ApiError> {
     let to = utf8_percent_encode(page.trim_start_matches('/'), INNER);
-    answer::see_other(&format!("{proto}://{}{}{GRANT}?port={}&to={to}", host.own, host.root, host.port))
+    answer::see_other(&format!("//{}{}{GRANT}?port={}&to={to}", host.own, host.root, host.port))
 }
 
 /// Answers [`GRANT`] for who has `session`: back to the port's host, with a ticket.
@@ -94,31 +127,30 @@ pub(super) fn grant(app: &App, session: &Session, forwarded: &Forwarded, query: 
         .ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "this leads to no port of this instance"))?;
     let ticket = auth.issue_ticket(session, host.name()).map_err(ApiError::internal)?;
     let to = utf8_percent_encode(safe_page(&value(query, "to").unwrap_or_default()), INNER).to_string();
-    let mut response = answer::see_other(&format!("{}://{host}{REDEEM}?ticket={ticket}&to={to}", forwarded.proto))?;
+    let mut response = answer::see_other(&format!("//{host}{REDEEM}?ticket={ticket}&to={to}"))?;
     quiet(response.headers_mut());
     Ok(response)
 }
 
-/// Answers [`REDEEM`] on the port's host `host`.
-fn redeem(app: &App, host: &HostName, secure: bool, query: &str) -> Result<Response<Body>, ApiError> {
+/// Answers [`REDEEM`] on the port's host `host`, whose cookies `jar` makes.
+fn redeem(app: &App, host: &HostName, jar: Jar<'_>, query: &str) -> Result<Response<Body>, ApiError> {
     let auth = app.secrets.auth.as_ref().ok_or_else(ApiError::not_found)?;
     let ticket = value(query, "ticket").unwrap_or_default();
     let to = format!("/{}", safe_page(&value(query, "to").unwrap_or_default()));
     // A ticket that is used up, by going back in the browser for example: the page asks for another one if it has to.
     let mut response = answer::see_other(&to)?;
-    if let Some((session, token)) = auth.redeem_ticket(&ticket, host.name()) {
-        let jar = Jar { instance: session.instance(), secure, embedded: false };
+    if let Some((_, token)) = auth.redeem_ticket(&ticket, host.name()) {
         jar.set(response.headers_mut(), Kind::Session, &token, &Scope::Origin);
     }
     quiet(response.headers_mut());
     Ok(response)
 }
 
-/// The origin that the login's page may lead to in the end, when the page `to` is [`GRANT`]: browsers hold a form's answer to the
-/// page's own policy even over redirects.
-pub(super) fn origin_behind(to: &str, forwarded: &Forwarded, instance: &InstanceId) -> Option<String> {
+/// The host that the login's page may lead to in the end, when the page `to` is [`GRANT`]: browsers hold a form's answer to the
+/// page's own policy even over redirects. In such a policy a host without a scheme is one of the page's own.
+pub(super) fn host_behind(to: &str, forwarded: &Forwarded, instance: &InstanceId) -> Option<String> {
     let query = to.strip_prefix(GRANT.trim_start_matches('/'))?.strip_prefix('?')?;
-    behind(query, forwarded, instance).map(|host| format!("{}://{host}", forwarded.proto))
+    behind(query, forwarded, instance).map(|host| host.to_string())
 }
 
 /// The port's host that `query` names. Made of the host that was asked, so that it cannot be anybody else's.
@@ -181,19 +213,19 @@ mod tests {
         let below = behind("port=3000", &forwarded("example.com"), &id("alice")).map(|host| host.to_string());
         assert_eq!(below.as_deref(), Some("3000--alice.example.com"));
         assert_eq!(behind("port=3000", &own, &id("bob")), None, "another instance's host is not on the way");
-        let origin = origin_behind("api/v1/code/session-transfer?port=3000&to=", &own, &acme);
-        assert_eq!(origin.as_deref(), Some("https://3000--acme-web-code-1.example.com"));
-        assert_eq!(origin_behind("?port=3000", &own, &acme), None);
+        let host = host_behind("api/v1/code/session-transfer?port=3000&to=", &own, &acme);
+        assert_eq!(host.as_deref(), Some("3000--acme-web-code-1.example.com"));
+        assert_eq!(host_behind("?port=3000", &own, &acme), None);
     }
 
     #[test]
     fn the_question() {
         let ask = |host: &str| {
             let host = PortHost::parse(&host.parse().unwrap()).unwrap();
-            ask(&host, "https", "/x?y=1").unwrap().headers()["location"].to_str().unwrap().to_owned()
+            ask(&host, "/x?y=1").unwrap().headers()["location"].to_str().unwrap().to_owned()
         };
-        let location = "https://a-b-code-1.example.com:8443/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
+        let location = "//a-b-code-1.example.com:8443/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
         assert_eq!(ask("3000--a-b-code-1.example.com:8443"), location);
-        assert_eq!(ask("3000--alice.x"), "https://x/i/alice/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1");
+        assert_eq!(ask("3000--alice.x"), "//x/i/alice/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1");
     }
 }

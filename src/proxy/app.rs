@@ -11,7 +11,7 @@ use super::error::ProxyError;
 use super::expect::await_continue;
 use super::forward::{Forwarded, Reply, exchange, wants_upgrade};
 use super::headers::{set_forwarded, set_forwarded_standard, strip_hop_by_hop};
-use super::rewrite::{Mount, rewrite_references, strip_origin_wide};
+use super::rewrite::{Mount, rewrite_references, strip_origin_wide, strip_wiping_cookies};
 use super::upstream::Upstream;
 
 /// How an app is seen.
@@ -101,7 +101,10 @@ fn receive(response: Response<Incoming>, is_head: bool, exposure: &Exposure<'_>)
 
 fn polish(headers: &mut HeaderMap, exposure: &Exposure<'_>) {
     match exposure {
-        Exposure::OwnOrigin => filter_set_cookies(headers, None),
+        Exposure::OwnOrigin => {
+            filter_set_cookies(headers, None);
+            strip_wiping_cookies(headers);
+        }
         Exposure::SharedOrigin => {
             filter_set_cookies(headers, None);
             strip_origin_wide(headers);

@@ -171,3 +171,50 @@ where
         self.body.size_hint()
     }
 }
+
+pin_project_lite::pin_project! {
+    /// A body that fails as soon as `end` resolves, whatever is still to come: a session that is over, for example.
+    pub struct CutOff<B, F> {
+        #[pin]
+        body: B,
+        // None once it has resolved.
+        #[pin]
+        end: Option<F>,
+    }
+}
+
+impl<B, F> CutOff<B, F> {
+    /// Cuts `body` off at `end`.
+    pub fn new(body: B, end: F) -> Self {
+        Self { body, end: Some(end) }
+    }
+}
+
+impl<B, F> HttpBody for CutOff<B, F>
+where
+    B: HttpBody,
+    B::Error: Into<BoxError>,
+    F: Future<Output = ()>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        // First, because a body that always has something would never let it have its turn.
+        let Some(end) = this.end.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        if end.poll(cx).is_pending() {
+            return this.body.poll_frame(cx).map_err(Into::into);
+        }
+        this.end.set(None);
+        Poll::Ready(Some(Err("cut off".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

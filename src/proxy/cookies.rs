@@ -1,4 +1,4 @@
-//! Which cookies pass between a browser and an app on a port: ours never, in neither direction.
+//! Which cookies pass between a browser and what the tenant runs, an app on a port or the engine: ours never, in neither direction.
 
 use http::header::{self, HeaderMap, HeaderValue};
 
@@ -13,8 +13,9 @@ pub fn is_own_cookie(name: &[u8]) -> bool {
     bare.starts_with(OURS)
 }
 
-/// Removes our cookies from a request on its way to an app. What is left of a line keeps its order.
-pub(super) fn strip_request_cookies(headers: &mut HeaderMap) {
+/// Removes our cookies from a request on its way to what the tenant runs: below `/i/`, that is sent the cookies of the instance at
+/// the root, too. What is left of a line keeps its order.
+pub fn strip_request_cookies(headers: &mut HeaderMap) {
     let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
     headers.remove(header::COOKIE);
     for line in lines {

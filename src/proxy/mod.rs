@@ -12,8 +12,8 @@ mod tunnel;
 mod upstream;
 
 pub use app::{Exposure, forward_app, wants_websocket};
-pub use body::{Body, BoxError, Guarded, IdleTimeout};
-pub use cookies::is_own_cookie;
+pub use body::{Body, BoxError, CutOff, Guarded, IdleTimeout};
+pub use cookies::{is_own_cookie, strip_request_cookies};
 pub use error::ProxyError;
 pub use forward::{Forwarded, Reply, forward, wants_upgrade};
 pub use headers::strip_hop_by_hop;

@@ -38,6 +38,19 @@ pub(super) fn strip_origin_wide(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes a `Clear-Site-Data` that would have the browser forget cookies: it forgets those of the whole registered domain then
+/// (Clear Site Data, section 3.2.2), and that is the editor's and its other ports', whatever origin the app has.
+pub(super) fn strip_wiping_cookies(headers: &mut HeaderMap) {
+    let wipes = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        value.contains(&b'*') || value.windows(b"cookies".len()).any(|word| word == b"cookies")
+    };
+    // The lines make one list.
+    if headers.get_all("clear-site-data").iter().any(wipes) {
+        headers.remove("clear-site-data");
+    }
+}
+
 /// Rewrites `Location`, `Content-Location` and `Refresh`. Other origins are left alone, and so is what is relative already.
 pub(super) fn rewrite_references(headers: &mut HeaderMap, mount: &Mount<'_>) {
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
@@ -219,5 +232,21 @@ mod tests {
         assert_eq!(headers.get_all("refresh").iter().collect::<Vec<_>>(), ["5; URL=../z", "10"]);
         assert_eq!(headers["x-other"], "/x");
         assert!(!headers.contains_key("service-worker-allowed") && !headers.contains_key("clear-site-data"));
+    }
+
+    #[test]
+    fn nobody_wipes_the_cookies_of_others() {
+        let kept = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("clear-site-data", HeaderValue::from_static(line));
+            }
+            strip_wiping_cookies(&mut headers);
+            headers.get_all("clear-site-data").iter().count()
+        };
+        assert_eq!((kept(&["\"cache\", \"storage\""]), kept(&["\"cache\"", "\"storage\""])), (1, 2));
+        for lines in [&["\"*\""][..], &["\"cookies\""], &["\"cache\",\"COOKIES\""], &["\"cache\"", "\"cookies\""]] {
+            assert_eq!(kept(lines), 0, "{lines:?}");
+        }
     }
 }

@@ -222,3 +222,22 @@ fn every_request_leaves_one_record_without_its_query() {
     }
     assert!(!log.contains("s3cr3t"), "{log}");
 }
+
+#[test]
+fn who_starts_it_again_comes_back_to_what_was_asked_for() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let start = |body: &str| {
+        let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "text/html")];
+        let answer = request(daemon.address, "POST", "/i/alice/api/v1/code/start", &headers, body.as_bytes());
+        (answer.status, answer.header("location").unwrap_or_default().to_owned())
+    };
+    let back = |to: &str| (303, format!("../../../{to}"));
+    assert_eq!(start(""), back(""));
+    assert_eq!(start("to=%3Ffolder%3D%2Ftmp%26x%3D1"), back("?folder=/tmp&x=1"));
+    assert_eq!(start("to=api%2Fv1%2Fcode%3Few%3D1"), back("api/v1/code?ew=1"));
+    for to in ["//evil.example", "https:evil.example", "..%2F..%2Fbob%2F", "%ff"] {
+        assert_eq!(start(&format!("to={to}")), back(""), "{to}");
+    }
+    assert_eq!(daemon.send("POST", "/i/alice/api/v1/code/start", &[]).json()["instance"], "alice", "a program is told the state");
+}

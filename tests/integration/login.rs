@@ -248,6 +248,16 @@ fn engines_see_none_of_our_cookies() {
 }
 
 #[test]
+fn a_cookie_that_is_no_ascii_signs_nobody_out_and_hides_nothing() {
+    let engine = FakeEngine::new();
+    let daemon = daemon(&engine, "");
+    let cookie = sign_in(&daemon, "/i/alice/", SECRET);
+    let seen = daemon.seen_headers("/i/alice/stable-c0ffee/headers", &[("Cookie", &format!("name=Jörg; {cookie}; b=2"))]);
+    let cookies: Vec<_> = seen.iter().filter(|(name, _)| name == "cookie").map(|(_, value)| value.as_str()).collect();
+    assert!(cookies.len() == 1 && cookies[0].ends_with("; b=2") && !cookies[0].contains("hoody-code"), "{cookies:?}");
+}
+
+#[test]
 fn the_page_speaks_the_visitors_language() {
     let engine = FakeEngine::new();
     let daemon = daemon(&engine, "");
@@ -276,21 +286,21 @@ fn a_session_reaches_the_host_name_of_a_port_and_no_other() {
     let (own, port) = ("acme-web-code-1.localhost:9", "3000--acme-web-code-1.localhost:9");
     let asked = at(port, "/x?y=1", "");
     let grant = "/api/v1/code/session-transfer?port=3000&to=x%3Fy%3D1";
-    assert_eq!((asked.status, asked.header("location")), (303, Some(format!("http://{own}{grant}").as_str())));
+    assert_eq!((asked.status, asked.header("location")), (303, Some(format!("//{own}{grant}").as_str())));
     assert_eq!(daemon.send("GET", "/x", &[("Host", port)]).code(), "unauthorized");
     let login = at(own, grant, "");
     assert!(login.header("location").unwrap().starts_with("../../../login?to=api/v1/code/session-transfer"), "{login:?}");
     let page = at(own, &format!("/{}", login.header("location").unwrap().trim_start_matches("../")), "");
     let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains(&format!("form-action 'self' http://{port};")), "{policy}");
+    assert!(policy.contains(&format!("form-action 'self' {port};")), "{policy}");
     let answer = post_password(&daemon, "/", SECRET, &[("Host", own)]);
     let cookie = cookie_of(&answer, "session");
     let granted = at(own, grant, &cookie);
     let location = granted.header("location").unwrap();
-    let redeem = location.strip_prefix(&format!("http://{port}")).unwrap_or_else(|| panic!("{location}"));
+    let redeem = location.strip_prefix(&format!("//{port}")).unwrap_or_else(|| panic!("{location}"));
     assert_eq!(at("3001--acme-web-code-1.localhost:9", redeem, "").header("set-cookie"), None, "a ticket for another port");
     let granted = at(own, grant, &cookie);
-    let redeem = granted.header("location").unwrap().strip_prefix(&format!("http://{port}")).unwrap().to_owned();
+    let redeem = granted.header("location").unwrap().strip_prefix(&format!("//{port}")).unwrap().to_owned();
     let redeemed = at(port, &redeem, "");
     assert_eq!((redeemed.status, redeemed.header("location")), (303, Some("/x?y=1")));
     let there = cookie_of(&redeemed, "session");

@@ -1,6 +1,8 @@
 //! Signing out.
 
-use crate::support::{BROWSER, Daemon, FakeEngine, Response, WebSocket, sign_in};
+use std::io::{BufRead, Read};
+
+use crate::support::{BROWSER, Daemon, FakeEngine, Response, WebSocket, eventually, exchange, read_response, sign_in};
 
 const SECRET: &str = "secret";
 
@@ -67,4 +69,43 @@ fn the_workbench_signs_out_by_a_link_and_others_links_only_ask() {
     assert_eq!((out.status, out.header("location")), (303, Some("./login")));
     assert_eq!(status(&daemon, &cookie), 401);
     assert_eq!(daemon.send("GET", "/api/v1/code/logout", &[]).header("allow"), Some("POST"));
+}
+
+#[test]
+fn streams_and_uploads_end_with_the_session() {
+    let engine = FakeEngine::new();
+    let daemon = daemon(&engine);
+    let (one, two) = (sign_in(&daemon, "/i/alice/", SECRET), sign_in(&daemon, "/i/alice/", SECRET));
+    let port = daemon.send("GET", "/i/alice/stable-c0ffee/listen?address=127.0.0.1", &[("Cookie", &one)]).text();
+    let begin = |head: &str, cookie: &str, more: &str| {
+        exchange(daemon.address, format!("{head} HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n{more}", daemon.address).as_bytes())
+    };
+    let events = |cookie: &str| {
+        let mut stream = begin(&format!("GET /i/alice/proxy/{port}/events"), cookie, "\r\n");
+        let mut seen = String::new();
+        while !seen.contains("data: first") {
+            assert!(stream.read_line(&mut seen).unwrap() > 0, "{seen}");
+        }
+        stream
+    };
+    let (mut stream, mut other) = (events(&one), events(&two));
+    let half = "Content-Length: 1000\r\n\r\nhalf";
+    let mut to_app = begin(&format!("POST /i/alice/proxy/{port}/count"), &one, half);
+    let mut to_engine = begin("GET /i/alice/stable-c0ffee/body", &one, half);
+    let clients = || daemon.send("GET", "/i/alice/api/v1/code/status", &[("Cookie", &two)]).json()["clients"].as_u64();
+    eventually("all are under way", || (clients() == Some(4)).then_some(()));
+    assert_eq!(daemon.send("POST", "/i/alice/api/v1/code/logout", &[("Cookie", &one)]).status, 200);
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "cut, not ended: {}", String::from_utf8_lossy(&rest));
+    for upload in [&mut to_app, &mut to_engine] {
+        let answer = read_response(upload, false);
+        assert!(answer.as_ref().is_none_or(|answer| answer.status >= 400), "{answer:?}");
+    }
+    eventually("only the other browser's is left", || (clients() == Some(1)).then_some(()));
+    daemon.send("GET", &format!("/i/alice/proxy/{port}/tell?what=more"), &[("Cookie", &two)]);
+    let mut seen = String::new();
+    while !seen.contains("data: more") {
+        assert!(other.read_line(&mut seen).unwrap() > 0, "another session's stream goes on: {seen}");
+    }
 }

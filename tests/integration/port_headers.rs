@@ -105,7 +105,9 @@ fn references_and_cookies_are_rewritten_on_proxy_alone() {
         assert_eq!(answer.all("set-cookie"), ["sid=1; Path=/; Domain=localhost; HttpOnly"], "{what}");
     }
     let answer = daemon.send("GET", &path(""), &[("Host", &host)]);
-    assert_eq!((answer.header("service-worker-allowed"), answer.header("clear-site-data")), (Some("/"), Some("\"*\"")));
+    assert_eq!((answer.header("service-worker-allowed"), answer.header("clear-site-data")), (Some("/"), None), "cookies are the site's");
+    let cache = daemon.send("GET", &answer_path("", 200, &["Clear-Site-Data: \"cache\""]), &[("Host", &host)]);
+    assert_eq!(cache.header("clear-site-data"), Some("\"cache\""));
     let elsewhere = daemon.get(&answer_path(&format!("/proxy/{port}"), 302, &["Location: https://example.com/x"]));
     assert_eq!(elsewhere.header("location"), Some("https://example.com/x"));
 }

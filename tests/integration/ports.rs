@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{App, Daemon, FakeEngine, WebSocket, eventually, request};
+use crate::support::{App, BROWSER, Daemon, FakeEngine, Response, WebSocket, cookie_of, eventually, post_password, request, with_password};
 
 #[test]
 fn all_forms_reach_an_app_on_either_loopback() {
@@ -158,4 +158,115 @@ fn the_workbench_is_told_how_to_open_ports() {
     assert!(page("/?ew=1", "a-b-code-1.example.com").contains("//{{port}}--a-b-code-1.example.com/"));
     assert!(page("/i/alice/?ew=1", "localhost:8080").contains("//{{port}}--alice.localhost:8080/"));
     assert!(!page("/?ew=1", "127.0.0.1:8080").contains("{{port}}"), "an address has no names below it");
+}
+
+#[test]
+fn a_page_on_another_port_may_ask_before_it_sends() {
+    let engine = FakeEngine::new();
+    let daemon = with_password(&engine, "secret", "");
+    let ask = |method: &str, headers: &[(&str, &str)]| {
+        let all: Vec<_> = [("Host", "8000--acme-web-code-1.localhost:9")].iter().chain(headers).copied().collect();
+        daemon.send(method, "/api", &all)
+    };
+    let sibling = ("Origin", "http://5173--acme-web-code-1.localhost:9");
+    let wants =
+        [("Access-Control-Request-Method", "PUT"), ("Access-Control-Request-Headers", "content-type,x-a"), ("Sec-Fetch-Site", "same-site")];
+    let preflight = ask("OPTIONS", &[&[sibling], &wants[..]].concat());
+    for (name, value) in [
+        ("access-control-allow-origin", sibling.1),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-allow-methods", "PUT"),
+        ("access-control-allow-headers", "content-type,x-a"),
+        ("vary", "Origin"),
+    ] {
+        assert_eq!((preflight.status, preflight.header(name)), (204, Some(value)), "{name}");
+    }
+    assert_eq!(ask("PUT", &[sibling, wants[2]]).code(), "unauthorized", "what is sent needs a session");
+    assert_eq!(ask("OPTIONS", &[sibling, wants[2]]).code(), "unauthorized", "no preflight");
+    for origin in ["http://5173--other-web-code-1.localhost:9", "https://evil.example", "null", "http://localhost:9"] {
+        let answer = ask("OPTIONS", &[("Origin", origin), wants[0]]);
+        assert!(answer.status >= 401 && answer.header("access-control-allow-origin").is_none(), "{origin}: {answer:?}");
+    }
+}
+
+#[test]
+fn forms_of_an_app_that_tells_nobody_its_address_are_its_own() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let app = App::start(&daemon, "default", "127.0.0.1");
+    let host = format!("{}--default.localhost:{}", app.port, daemon.address.port());
+    let path = format!("/proxy/{}/x", app.port);
+    for (path, host) in [("/x", host), (path.as_str(), daemon.address.to_string())] {
+        let post =
+            |site: &[(&str, &str)]| daemon.send("POST", path, &[&[("Host", host.as_str()), ("Origin", "null")], site].concat()).status;
+        assert_eq!(post(&[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate")]), 200, "{host}");
+        assert_eq!((post(&[]), post(&[("Sec-Fetch-Site", "cross-site")])), (403, 403), "{host}");
+    }
+}
+
+#[test]
+fn an_embedded_editor_has_a_pass_only_where_no_app_can_take_it() {
+    let engine = FakeEngine::new();
+    for (path_form, given) in [(true, false), (false, true)] {
+        let config = format!("[embed]\nallow = ['https://app.example.com']\n[ports]\npath_form = {path_form}\n");
+        let daemon = Daemon::start(engine.path(), &config);
+        let passed = |site: &str, destination: &str| {
+            let headers = [
+                ("Referer", "https://app.example.com/"),
+                ("Sec-Fetch-Site", site),
+                ("Sec-Fetch-Mode", "navigate"),
+                ("Sec-Fetch-Dest", destination),
+            ];
+            let page = daemon.send("GET", "/api/v1/code?ew=1", &headers);
+            assert_eq!(page.status, 200, "{}", page.text());
+            !page.text().contains("name=\"hoody-code \"")
+        };
+        assert_eq!((passed("cross-site", "iframe"), passed("same-origin", "iframe"), passed("none", "document")), (given, false, true));
+    }
+}
+
+#[test]
+fn a_preview_in_the_editor_gets_its_session_in_the_frame() {
+    let engine = FakeEngine::new();
+    let tables = "[server]\ntrusted_proxies = ['127.0.0.1']\n[embed]\nallow = ['https://app.example.com']\n";
+    let daemon = with_password(&engine, "secret", tables);
+    let (own, port) = ("acme-web-code-1.localhost:9", "3000--acme-web-code-1.localhost:9");
+    let framed = |host: &str, path: &str, site: &str, cookie: &str| {
+        let headers = [
+            BROWSER,
+            ("Host", host),
+            ("Cookie", cookie),
+            ("X-Forwarded-Proto", "https"),
+            ("Sec-Fetch-Site", site),
+            ("Sec-Fetch-Mode", "navigate"),
+            ("Sec-Fetch-Dest", "iframe"),
+        ];
+        daemon.send("GET", path, &headers)
+    };
+    let signed_in = post_password(&daemon, "/", "secret", &[("Host", own), ("X-Forwarded-Proto", "https")]);
+    let cookie = cookie_of(&signed_in, "session");
+    let step = |answer: &Response, host: &str| {
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        answer.header("location").unwrap().strip_prefix(&format!("//{host}")).unwrap().to_owned()
+    };
+    let asked = step(&framed(port, "/x", "same-site", ""), own);
+    let granted = step(&framed(own, &asked, "same-site", &cookie), port);
+    let redeemed = framed(port, &granted, "same-site", "");
+    assert_eq!((redeemed.status, redeemed.header("location")), (303, Some("/x")));
+    let set = redeemed.all("set-cookie")[0];
+    assert!(set.starts_with("__Host-") && set.ends_with("; Secure; SameSite=None; Partitioned"), "{set}");
+    assert_eq!(framed(port, "/x", "same-site", &cookie_of(&redeemed, "session")).status, 502, "let in, though nothing listens there");
+    // Where no cookie comes, one way out instead of a circle.
+    for (host, path, site) in [(port, "/x", "cross-site"), (own, asked.as_str(), "cross-site"), (own, asked.as_str(), "same-site")] {
+        let page = framed(host, path, site, "");
+        assert_eq!((page.status, page.header("location")), (401, None), "{host} {site}");
+        assert!(page.text().contains("href=\"\" target=\"_blank\""), "{}", page.text());
+        assert!(!page.header("content-security-policy").unwrap().contains("frame-ancestors"), "{host}");
+    }
+    // Nothing else is open to frames, nor this to anything else.
+    assert_eq!(framed(own, "/login", "same-site", "").status, 403);
+    let fetch = [("Host", own), ("Cookie", cookie.as_str()), ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors")];
+    assert_eq!(daemon.send("GET", &asked, &fetch).code(), "origin_refused");
+    let rebound = [("Host", "rebound.evil.example"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+    assert_eq!(daemon.send("GET", &asked, &rebound).code(), "origin_refused");
 }

@@ -101,6 +101,18 @@ async fn http_2_carries_requests_and_websockets() {
     assert_eq!(refused("websocket", &[("origin", &origin)]).await, 401);
     assert_eq!(refused("websocket", &[("origin", "https://evil.example"), ("cookie", &cookie)]).await, 403);
     assert_eq!(refused("connect-udp", &[("cookie", &cookie)]).await, 400);
+    // An app that knows nothing of websockets and says 200: no tunnel, whatever it says.
+    let app = http
+        .send(
+            "GET",
+            "/stable-c0ffee/listen?bytes=485454502f312e3120323030204f4b0d0a436f6e74656e742d4c656e6774683a20350d0a0d0a68656c6c6f",
+            &[("cookie", &cookie)],
+        )
+        .await
+        .text();
+    let refused =
+        http.upgrade("websocket", &format!("/proxy/{app}/"), &[("origin", &origin), ("cookie", &cookie)]).await.map(|_| ()).unwrap_err();
+    assert_eq!(refused, 502);
     let mut socket = http.upgrade("websocket", path, &[("origin", &origin), ("cookie", &cookie)]).await.unwrap();
     for size in [1, 1000, 1_000_000] {
         let sent = vec![b'x'; size];

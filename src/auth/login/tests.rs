@@ -172,13 +172,33 @@ async fn a_ticket_carries_a_session_to_another_host_and_ends_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_at_one_door_leaves_room_at_the_others() {
-    let scene = Scene::new(&config(Some("secret"), &[]));
+    let scene = Scene::new(&config(Some("everybodys"), &[("alice", "hers")]));
     let auth = &scene.auth;
-    let crowd = (0..40u8).map(|n| attempt(auth, "a", "guess", [10, 0, 0, n], None));
+    // A door with a hundred names is one door: the service-wide password opens all that somebody makes up.
+    let names: Vec<String> = (0..40).map(|n| format!("made-up-{n}")).collect();
+    let crowd = names.iter().zip(0u8..).map(|(name, n)| attempt(auth, name, "guess", [10, 0, 0, n], None));
     let outcomes = futures_util::future::join_all(crowd);
-    let (outcomes, other) = tokio::join!(outcomes, attempt(auth, "b", "secret", [192, 0, 2, 1], None));
+    let (outcomes, other) = tokio::join!(outcomes, attempt(auth, "alice", "hers", [192, 0, 2, 1], None));
     assert!(matches!(other, Outcome::Admitted { .. }));
     let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Throttled(wait) if *wait == QUEUE_FULL)).count();
-    assert_eq!(refused, 40 - WAITING_OF_INSTANCE);
+    assert_eq!(refused, 40 - WAITING_OF_PASSWORD);
     assert!(lock(&auth.queue).is_empty());
+}
+
+#[tokio::test]
+async fn strangers_get_no_fresh_attempts_by_making_up_names() {
+    let scene = Scene::new(&config(Some("everybodys"), &[("alice", "hers")]));
+    let auth = &scene.auth;
+    let epoch = auth.read().verifiers.of(&id("any")).epoch;
+    for n in 0..30u8 {
+        // What thirty clients have done before, each past its first tries.
+        let client = Client::of(Some(IpAddr::from([10, 0, 0, n])));
+        while lock(&auth.throttle).take(client, None, epoch, auth.began.elapsed()).is_ok() {}
+    }
+    let client = [10, 0, 1, 1];
+    for n in 0..3 {
+        assert!(matches!(attempt(auth, &format!("made-up-{n}"), "guess", client, None).await, Outcome::Wrong));
+    }
+    assert!(matches!(attempt(auth, "made-up-4", "guess", client, None).await, Outcome::Throttled(_)));
+    assert!(matches!(attempt(auth, "alice", "guess", client, None).await, Outcome::Wrong), "another password");
 }

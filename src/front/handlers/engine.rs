@@ -11,10 +11,9 @@ use hyper_util::rt::TokioIo;
 use super::super::access::session_over;
 use super::super::answer::ApiError;
 use super::super::app::Context;
-use super::super::cookies;
-use super::guarded;
+use super::while_signed_in;
 use crate::instances::Lease;
-use crate::proxy::{Body, IdleTimeout, Reply, forward, tunnel, wants_upgrade};
+use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, wants_upgrade};
 use crate::telemetry::ACCESS;
 
 pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
@@ -24,12 +23,12 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
     strip_instance(&mut parts, &context)?;
-    cookies::strip(&mut parts.headers);
+    strip_request_cookies(&mut parts.headers);
     if parts.method == Method::HEAD {
         // The engine knows only GET; the answer's body is dropped on the way out.
         parts.method = Method::GET;
     }
-    let body = Body::boxed(IdleTimeout::new(body, config.limits.body_idle_timeout));
+    let body = while_signed_in(&context, IdleTimeout::new(body, config.limits.body_idle_timeout));
     let exchange = forward(&upstream, Request::from_parts(parts, body), &context.forwarded);
     // An upload takes its time; the engine's resources have none.
     let reply = tokio::time::timeout(config.instances.request_wait.max(config.limits.body_idle_timeout), exchange).await;
@@ -37,7 +36,7 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
         Reply::Response(response) => {
             let (mut parts, body) = response.into_parts();
             parts.headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
-            Ok(Response::from_parts(parts, guarded(body, lease)))
+            Ok(Response::from_parts(parts, while_signed_in(&context, Guarded::new(body, lease))))
         }
         Reply::Switched(head, engine_side) => match upgrade {
             Some(client_side) => {

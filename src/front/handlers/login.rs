@@ -28,13 +28,13 @@ const MOST_BODY: usize = 32 << 10;
 /// Pages that send passwords, as they stand in `Referer`.
 pub(super) const PAGES: [&str; 2] = ["api/v1/code/login", "login"];
 
-/// What a login request says.
+/// What a login request says, or any form of ours.
 #[derive(Default, Deserialize)]
-struct Form {
+pub(super) struct Form {
     #[serde(default)]
     password: Option<String>,
     #[serde(default)]
-    to: String,
+    pub(super) to: String,
     #[serde(default)]
     locale: String,
 }
@@ -161,7 +161,7 @@ fn page(context: &Context, headers: &HeaderMap, form: &Form, problem: &Problem) 
     };
     let root = to_root(&context.rest);
     let door = Door { page: &context.live.config.page, words, instance: &context.instance, root: &root };
-    let target = transfer::origin_behind(to, &context.forwarded, &context.instance).unwrap_or_default();
+    let target = transfer::host_behind(to, &context.forwarded, &context.instance).unwrap_or_default();
     let mut response = pages::login(&door, to, words.lang, &text, &target);
     *response.status_mut() = status;
     response.headers_mut().insert(header::VARY, http::HeaderValue::from_static("Accept-Language"));
@@ -197,7 +197,7 @@ async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<
 }
 
 /// A form, or a query. The last of several values counts; what is not UTF-8 is no password that a browser sends.
-fn parse_form(text: &str) -> Form {
+pub(super) fn parse_form(text: &str) -> Form {
     let mut form = Form::default();
     for (name, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
         let spaced = value.replace('+', " ");

@@ -16,9 +16,9 @@ use super::super::app::Context;
 use super::super::gate;
 use super::super::route::PortForm;
 use super::engine::spawn_tunnel;
-use super::guarded;
+use super::while_signed_in;
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
-use crate::proxy::{Body, Exposure, IdleTimeout, Mount, ProxyError, Reply, forward_app, wants_websocket};
+use crate::proxy::{Body, Exposure, Guarded, IdleTimeout, Mount, ProxyError, Reply, forward_app, wants_websocket};
 
 pub(super) async fn answer(
     context: Context,
@@ -40,7 +40,7 @@ pub(super) async fn answer(
     let (mut parts, body) = request.into_parts();
     let place = Place::find(&context, form, port, &parts)?;
     parts.uri = Uri::from(place.target.clone());
-    let body = Body::boxed(IdleTimeout::new(body, context.live.config.limits.body_idle_timeout));
+    let body = while_signed_in(&context, IdleTimeout::new(body, context.live.config.limits.body_idle_timeout));
     let upstream = context.app.upstreams.of_port(&lease, port);
     let exposure = place.exposure(form, port, &host);
     // No deadline on the answer: a server that waits for an event, or stands at a breakpoint, is no failure.
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     match reply.map_err(|error| failure(port, &error))? {
         Reply::Response(response) => {
             let (parts, body) = response.into_parts();
-            Ok(Response::from_parts(parts, guarded(body, lease)))
+            Ok(Response::from_parts(parts, while_signed_in(&context, Guarded::new(body, lease))))
         }
         Reply::Switched(head, app_side) => match upgrade {
             Some(client_side) => {

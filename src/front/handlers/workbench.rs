@@ -7,7 +7,6 @@ use hyper::body::Incoming;
 
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
-use super::super::cookies;
 use super::super::gate::is_navigation;
 use super::super::page_pass;
 use super::super::pages;
@@ -18,7 +17,7 @@ use super::open::{self, Opening};
 use super::port;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
-use crate::proxy::{Body, Reply, forward};
+use crate::proxy::{Body, Reply, forward, strip_request_cookies};
 
 /// The most bytes of a workbench page; the real one has about 4 kB.
 const MAX_PAGE: usize = 1 << 20;
@@ -101,7 +100,7 @@ async fn fetch(
     request: Request<Incoming>,
 ) -> Result<Response<Incoming>, ApiError> {
     let (mut parts, _) = request.into_parts();
-    cookies::strip(&mut parts.headers);
+    strip_request_cookies(&mut parts.headers);
     let query = parameters.to_query();
     parts.uri = format!("/?{query}").parse::<Uri>().map_err(ApiError::internal)?;
     // The page is rewritten, so it has to come as it is and whole.
@@ -133,16 +132,17 @@ async fn fetch(
 const LOCALE_COOKIE: &str = "vscode.nls.locale";
 
 fn set_locale_cookie(headers: &mut http::HeaderMap, locale: &str) {
-    let others = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .map(str::trim)
-        .filter(|pair| !pair.starts_with(LOCALE_COOKIE) && !pair.is_empty());
-    let cookie = std::iter::once(format!("{LOCALE_COOKIE}={locale}")).chain(others.map(str::to_owned)).collect::<Vec<_>>().join("; ");
+    // Bytes, because what others have set may be no text.
+    let mut line = format!("{LOCALE_COOKIE}={locale}").into_bytes();
+    let sent = headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';')).map(<[u8]>::trim_ascii);
+    for pair in sent.filter(|pair| !pair.starts_with(LOCALE_COOKIE.as_bytes()) && !pair.is_empty()) {
+        line.extend_from_slice(b"; ");
+        line.extend_from_slice(pair);
+    }
     headers.remove(header::COOKIE);
-    answer::set(headers, header::COOKIE, &cookie);
+    if let Ok(line) = HeaderValue::from_bytes(&line) {
+        headers.insert(header::COOKIE, line);
+    }
 }
 
 /// The page as we want it.
