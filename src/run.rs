@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::auth;
-use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine, run_health, run_instances, run_sessions};
+use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine, run_extensions, run_health, run_instances, run_open, run_sessions};
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
 use crate::model::Password;
@@ -35,6 +35,14 @@ pub fn run() -> ExitCode {
             Err(e) => fail(EX_CANTCREAT, &e),
         },
         Command::Instances(command) => match run_instances(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Open(args) => match run_open(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Extensions(command) => match run_extensions(&command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
         },

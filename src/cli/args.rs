@@ -23,6 +23,11 @@ pub enum Command {
     /// See and manage instances: the editors of people.
     #[command(subcommand)]
     Instances(InstancesCommand),
+    /// Print the URL of a folder in an editor, start that editor, and open a browser where there is one.
+    Open(OpenArgs),
+    /// See and change the extensions of an instance.
+    #[command(subcommand)]
+    Extensions(ExtensionsCommand),
     /// End sign-ins.
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -203,6 +208,74 @@ pub enum SessionsCommand {
         /// Everybody's.
         #[arg(long)]
         all: bool,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+}
+
+/// What to open.
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    /// The folder, as the instance sees it; relative to the working directory.
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["workspace", "extension"])]
+    pub folder: Option<PathBuf>,
+    /// A .code-workspace file; wins over the folder.
+    #[arg(long, value_name = "FILE")]
+    pub workspace: Option<PathBuf>,
+    /// Show this extension and nothing else, PUBLISHER.NAME.
+    #[arg(long, value_name = "PUB.NAME")]
+    pub extension: Option<String>,
+    /// Display language, such as `fr`.
+    #[arg(long, value_name = "TAG")]
+    pub locale: Option<String>,
+    /// In which instance.
+    #[arg(long, value_name = "ID", default_value = "default")]
+    pub instance: InstanceId,
+    /// Where browsers find the daemon, when that is not its own address.
+    #[arg(long, value_name = "URL", env = "HOODY_CODE_URL")]
+    pub url: Option<String>,
+    /// Only print the URL.
+    #[arg(long)]
+    pub no_browser: bool,
+    /// How to ask.
+    #[command(flatten)]
+    pub control: ControlOptions,
+}
+
+/// The commands on extensions.
+#[derive(Debug, Subcommand)]
+pub enum ExtensionsCommand {
+    /// List those that are installed.
+    List {
+        /// Also those that are part of the editor.
+        #[arg(long)]
+        all: bool,
+        /// Whose.
+        #[arg(long, value_name = "ID", default_value = "default")]
+        instance: InstanceId,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Install one: PUBLISHER.NAME, PUBLISHER.NAME@VERSION, or a .vsix file.
+    Install {
+        /// Which.
+        extension: String,
+        /// Whose.
+        #[arg(long, value_name = "ID", default_value = "default")]
+        instance: InstanceId,
+        /// How to ask.
+        #[command(flatten)]
+        control: ControlOptions,
+    },
+    /// Remove one.
+    Uninstall {
+        /// Which, PUBLISHER.NAME.
+        extension: String,
+        /// Whose.
+        #[arg(long, value_name = "ID", default_value = "default")]
+        instance: InstanceId,
         /// How to ask.
         #[command(flatten)]
         control: ControlOptions,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -18,6 +18,9 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// How long an answer may take: starting and stopping have deadlines of their own below it.
 const DEADLINE: Duration = Duration::from_secs(180);
+
+/// A content type, and the bytes.
+type Body = Option<(&'static str, Vec<u8>)>;
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,15 @@ pub(super) fn socket(given: Option<&Path>) -> PathBuf {
 /// # Errors
 /// As [`ClientError`] says.
 pub(super) fn ask(socket: &Path, method: Method, path: &str) -> Result<serde_json::Value, ClientError> {
-    let (status, value) = send(socket, method, path)?;
+    ask_with(socket, method, path, None)
+}
+
+/// As [`ask`], with a body: its content type, and its bytes.
+///
+/// # Errors
+/// As [`ClientError`] says.
+pub(super) fn ask_with(socket: &Path, method: Method, path: &str, body: Body) -> Result<serde_json::Value, ClientError> {
+    let (status, value) = send(socket, method, path, body)?;
     if status.is_success() {
         return Ok(value);
     }
@@ -84,26 +95,28 @@ pub(super) fn ask(socket: &Path, method: Method, path: &str) -> Result<serde_jso
 /// # Errors
 /// When there is no answer.
 pub(super) fn ask_for_any(socket: &Path, method: Method, path: &str) -> Result<serde_json::Value, ClientError> {
-    send(socket, method, path).map(|(_, value)| value)
+    send(socket, method, path, None).map(|(_, value)| value)
 }
 
-fn send(socket: &Path, method: Method, path: &str) -> Result<(http::StatusCode, serde_json::Value), ClientError> {
+fn send(socket: &Path, method: Method, path: &str, body: Body) -> Result<(http::StatusCode, serde_json::Value), ClientError> {
     let garbled = |e: &dyn std::fmt::Display| ClientError::Garbled(e.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| garbled(&e))?;
     runtime.block_on(async {
-        let asking = tokio::time::timeout(DEADLINE, exchange(socket, method, path));
+        let asking = tokio::time::timeout(DEADLINE, exchange(socket, method, path, body));
         asking.await.unwrap_or_else(|_| Err(ClientError::Garbled("it takes too long".to_owned())))
     })
 }
 
-async fn exchange(socket: &Path, method: Method, path: &str) -> Result<(http::StatusCode, serde_json::Value), ClientError> {
+async fn exchange(socket: &Path, method: Method, path: &str, body: Body) -> Result<(http::StatusCode, serde_json::Value), ClientError> {
     let garbled = |e: &dyn std::fmt::Display| ClientError::Garbled(e.to_string());
     let unreachable = |e: std::io::Error| ClientError::Unreachable { path: socket.to_owned(), reason: e.to_string() };
     let stream = UnixStream::connect(socket).await.map_err(unreachable)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| garbled(&e))?;
     let driving = tokio::spawn(connection);
     let request = Request::builder().method(method).uri(path).header("host", "localhost").header("accept", "application/json");
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| garbled(&e))?;
+    let (kind, bytes) = body.unwrap_or_default();
+    let request = if kind.is_empty() { request } else { request.header("content-type", kind) };
+    let request = request.body(Full::new(Bytes::from(bytes))).map_err(|e| garbled(&e))?;
     let response = sender.send_request(request).await.map_err(|e| garbled(&e))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| garbled(&e))?.to_bytes();

@@ -20,6 +20,14 @@ pub enum InstancesError {
     /// The journal cannot be read.
     #[error("cannot run journalctl: {0}")]
     Journal(io::Error),
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
@@ -31,6 +39,7 @@ impl InstancesError {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::Journal(_) => 69,
+            Self::File { .. } => 66,
             Self::Write(_) => 74,
         }
     }
@@ -107,7 +116,7 @@ pub fn run_health(control: &ControlOptions) -> Result<bool, InstancesError> {
     Ok(healthy)
 }
 
-fn print(value: &Value) -> Result<(), InstancesError> {
+pub(super) fn print(value: &Value) -> Result<(), InstancesError> {
     writeln!(io::stdout().lock(), "{value:#}")?;
     Ok(())
 }
@@ -136,7 +145,7 @@ fn list(instances: &[Value]) -> io::Result<()> {
     table.print(&mut io::stdout().lock())
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

@@ -3,11 +3,13 @@
 mod args;
 mod client;
 mod engine;
+mod extensions;
 mod instances;
 mod password;
 mod table;
 
-pub use args::{Cli, Command, ControlOptions, EngineCommand, InstancesCommand, ServeArgs, SessionsCommand};
+pub use args::{Cli, Command, ControlOptions, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs, ServeArgs, SessionsCommand};
 pub use engine::run as run_engine;
+pub use extensions::{run_extensions, run_open};
 pub use instances::{InstancesError, run as run_instances, run_health, run_sessions};
 pub use password::{PasswordError, read as read_password};

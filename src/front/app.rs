@@ -30,6 +30,7 @@ pub(super) struct App {
     pub(super) extensions: Arc<Extensions>,
     pub(super) secrets: Secrets,
     https_port: OnceLock<u16>,
+    address: OnceLock<String>,
     live: RwLock<Arc<Live>>,
     /// When the daemon came up.
     pub(super) started: jiff::Timestamp,
@@ -65,6 +66,7 @@ impl App {
             extensions: Arc::default(),
             secrets,
             https_port: OnceLock::new(),
+            address: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),
             started: jiff::Timestamp::now(),
             stopping: CancellationToken::new(),
@@ -81,6 +83,16 @@ impl App {
     /// The port that plain HTTP is redirected to: that of the first TLS listener.
     pub(super) fn https_port(&self) -> u16 {
         self.https_port.get().copied().unwrap_or(443)
+    }
+
+    /// Where browsers on this machine find us, as a URL; none when we listen on unix sockets only.
+    pub(super) fn address(&self) -> Option<&str> {
+        self.address.get().map(String::as_str)
+    }
+
+    /// Says so; the first word counts.
+    pub(super) fn set_address(&self, url: String) {
+        let _ = self.address.set(url);
     }
 
     /// Says where TLS is spoken; the first word counts.

@@ -54,7 +54,7 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
             let peer = stream.peer_uid();
             let answer = move |request: Request<Incoming>| {
                 let app = Arc::clone(&app);
-                async move { control::answer(&app, &request, peer).await.map(|body| Recorded { body, record: None }) }
+                async move { control::answer(app, request, peer).await.map(|body| Recorded { body, record: None }) }
             };
             http1(Lingering::new(stream), &limits, stopping, answer).await
         }

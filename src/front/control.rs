@@ -1,18 +1,20 @@
 //! The operator's own door: routes that exist on the control socket and nowhere else. Who may come in is said by the socket's
 //! mode and asked of the kernel again for the record.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
-use super::app::App;
-use super::handlers::health;
+use super::app::{App, Context, Peer};
+use super::handlers::{extensions, health};
+use super::request_id::RequestId;
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState};
-use crate::proxy::Body;
+use crate::proxy::{Body, Forwarded};
 
 /// How long a start that the operator asked for is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,9 +26,10 @@ const ROOT: &str = "/api/v1/instances";
 const SESSIONS: &str = "/api/v1/sessions";
 
 /// Answers one request; `peer` is the user who sent it.
-pub(super) async fn answer(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Response<Body> {
+pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Response<Body> {
+    let page = app.live().config.page.clone();
     let answered = handle(app, request, peer).await;
-    answered.unwrap_or_else(|error| error.answer(false, &app.live().config.page))
+    answered.unwrap_or_else(|error| error.answer(false, &page))
 }
 
 /// What is asked.
@@ -41,14 +44,20 @@ enum Order {
         id: InstanceId,
         purge: bool,
     },
+    /// List or install extensions of an instance.
+    Extensions(InstanceId),
+    RemoveExtension(InstanceId, String),
     /// End the sessions of one instance, or all.
     Revoke(Option<InstanceId>),
     Health,
+    /// Where browsers find us.
+    Address,
 }
 
 fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiError> {
     match (method.as_str(), path) {
         ("GET", "/api/v1/code/health") => return Ok(Order::Health),
+        ("GET", "/api/v1/address") => return Ok(Order::Address),
         ("DELETE", SESSIONS) => return Ok(Order::Revoke(None)),
         _ => {}
     }
@@ -60,9 +69,17 @@ fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiE
     let mut parts = rest.split('/').skip(1);
     let id = parts.next().map(|id| id.parse::<InstanceId>());
     let verb = parts.next();
+    let name = parts.next();
     let (None, true) = (parts.next(), rest.is_empty() || rest.starts_with('/')) else { return Err(ApiError::not_found()) };
     let id = id.transpose().map_err(|e| ApiError::new(ErrorCode::InvalidInstance, e.to_string()))?;
+    if let Some(name) = name {
+        return match (method.as_str(), id, verb) {
+            ("DELETE", Some(id), Some("extensions")) => Ok(Order::RemoveExtension(id, name.to_owned())),
+            _ => Err(ApiError::not_found()),
+        };
+    }
     match (method.as_str(), id, verb) {
+        ("GET" | "POST", Some(id), Some("extensions")) => Ok(Order::Extensions(id)),
         ("GET", None, None) => Ok(Order::List),
         ("GET", Some(id), None) => Ok(Order::Show(id)),
         ("POST", Some(id), Some("start")) => Ok(Order::Start(id)),
@@ -109,17 +126,34 @@ struct Revoked<'a> {
     revoked: &'a str,
 }
 
-async fn handle(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
+#[derive(Serialize)]
+struct Address<'a> {
+    address: Option<&'a str>,
+}
+
+async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Health => {}
+        Order::List | Order::Show(_) | Order::Health | Order::Address => {}
+        Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
+        Order::Extensions(id) | Order::RemoveExtension(id, _) => {
+            tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
+        }
         Order::Revoke(id) => tracing::info!(instance = id.as_ref().map(InstanceId::as_str), peer, "operator: sessions revoked"),
         Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
     }
     let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
+    let order = match order {
+        Order::Extensions(id) => return extensions::answer(&context(app, id), request).await,
+        Order::RemoveExtension(id, name) => return extensions::remove(&context(app, id), &name).await,
+        order => order,
+    };
+    let app = &*app;
     match &order {
+        Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
+        Order::Address => Ok(json(&Address { address: app.address() })),
         Order::Health => Ok(health::report(app, None, request.headers())),
         Order::Revoke(id) => {
             let auth = app.secrets.auth.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no login is asked for here"))?;
@@ -150,6 +184,22 @@ async fn handle(app: &App, request: &Request<Incoming>, peer: Option<u32>) -> Re
             // The operator is told what a tenant is not.
             Err(e) => Err(ApiError::new(ErrorCode::Internal, e.to_string())),
         },
+    }
+}
+
+/// The surroundings of a request that came through this door to a handler of the public ones.
+fn context(app: Arc<App>, instance: InstanceId) -> Context {
+    let host = HeaderValue::from_static("localhost");
+    Context {
+        live: app.live(),
+        app,
+        instance,
+        peer: Peer { client: None, local: None, secure: false },
+        forwarded: Forwarded { client: None, proto: "http", host, prefix: String::new() },
+        address: None,
+        rest: "/".to_owned(),
+        session: None,
+        id: RequestId::next(),
     }
 }
 
@@ -199,6 +249,9 @@ mod tests {
         let ask = |method: Method, path: &str, query| order(&method, path, query).map_err(|e| e.code);
         assert_eq!(ask(Method::GET, "/api/v1/instances", None), Ok(Order::List));
         assert_eq!(ask(Method::GET, "/api/v1/instances/a", None), Ok(Order::Show(id("a"))));
+        assert_eq!(ask(Method::POST, "/api/v1/instances/a/extensions", None), Ok(Order::Extensions(id("a"))));
+        let removal = Order::RemoveExtension(id("a"), "x.y".into());
+        assert_eq!(ask(Method::DELETE, "/api/v1/instances/a/extensions/x.y", None), Ok(removal));
         assert_eq!(ask(Method::DELETE, "/api/v1/sessions", None), Ok(Order::Revoke(None)));
         assert_eq!(ask(Method::DELETE, "/api/v1/sessions/a", None), Ok(Order::Revoke(Some(id("a")))));
         assert_eq!(ask(Method::POST, "/api/v1/instances/a/restart", None), Ok(Order::Restart(id("a"))));
@@ -211,6 +264,9 @@ mod tests {
             (Method::GET, "/api/v1/instances/..", None, ErrorCode::InvalidInstance),
             (Method::GET, "/api/v1/instances/a/start", None, ErrorCode::NotFound),
             (Method::POST, "/api/v1/instances/a/start/x", None, ErrorCode::NotFound),
+            (Method::GET, "/api/v1/instances/a/extensions/x.y", None, ErrorCode::NotFound),
+            (Method::DELETE, "/api/v1/instances/a/extensions", None, ErrorCode::NotFound),
+            (Method::DELETE, "/api/v1/instances/a/extensions/x.y/z", None, ErrorCode::NotFound),
             (Method::PUT, "/api/v1/instances/a", None, ErrorCode::MethodNotAllowed),
             (Method::GET, "/", None, ErrorCode::NotFound),
             (Method::GET, "/api/v1/sessions", None, ErrorCode::NotFound),

@@ -5,7 +5,7 @@ mod embed;
 mod engine;
 mod events;
 mod extension_view;
-mod extensions;
+pub(super) mod extensions;
 mod files;
 pub(super) mod health;
 mod language;

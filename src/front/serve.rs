@@ -136,6 +136,21 @@ pub async fn serve(
     if let Some(address) = listeners.iter().filter(|bound| bound.kind == Kind::Https).find_map(|bound| bound.listener.tcp_address()) {
         app.set_https_port(address.port());
     }
+    let scheme = |kind| match kind {
+        Kind::Https => Some("https"),
+        Kind::Http => Some("http"),
+        Kind::Redirect | Kind::Control => None,
+    };
+    let url = |bound: &Bound| {
+        let mut address = bound.listener.tcp_address()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        scheme(bound.kind).map(|scheme| format!("{scheme}://{address}"))
+    };
+    if let Some(url) = listeners.iter().find_map(url) {
+        app.set_address(url);
+    }
     let slots = Arc::new(Semaphore::new(limits.connections));
     let operators = Arc::new(Semaphore::new(MOST_OPERATORS));
     let (doors, listeners): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|bound| bound.kind == Kind::Control);

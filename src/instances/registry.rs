@@ -331,7 +331,9 @@ impl Instance {
         let lease_news = matches!(event, Event::LeaseTaken | Event::LeaseDropped);
         let action = cell.machine.on(event, Instant::now());
         if !lease_news {
-            cell.connector = if cell.machine.state() == InstanceState::Running { connector } else { None };
+            // News that changes nothing takes nothing away.
+            let running = cell.machine.state() == InstanceState::Running;
+            cell.connector = connector.or(cell.connector.take()).filter(|_| running);
             self.publish(&cell, log);
         }
         action

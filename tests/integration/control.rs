@@ -24,6 +24,8 @@ fn instances_are_seen_and_managed() {
     let daemon = Daemon::start(engine.path(), "");
     assert_eq!(out(&run(&daemon, &["list"])).lines().count(), 1, "headings");
     assert_eq!(out(&run(&daemon, &["start", "alice"])), "alice running\n");
+    assert_eq!(out(&run(&daemon, &["start", "alice"])), "alice running\n", "a second time changes nothing");
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
     assert_eq!(daemon.get("/i/bob/?ew=1").status, 200);
 
     let list: serde_json::Value = serde_json::from_str(&out(&run(&daemon, &["list", "--json"]))).unwrap();
@@ -102,4 +104,31 @@ fn the_daemons_health_and_its_sessions() {
     assert_eq!((status("alice", &alice), status("bob", &bob)), (401, 200));
     command(&["sessions", "revoke", "--all"]);
     assert_eq!(status("bob", &bob), 401);
+}
+
+#[test]
+fn extensions_and_open() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let command = |words: &[&str]| {
+        let socket = daemon.data().join("control.sock");
+        Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(words).arg("--socket").arg(socket).output().expect("the program")
+    };
+    assert_eq!(out(&command(&["extensions", "install", "pub.one@1.2.3", "--instance", "alice"])), "installed pub.one@1.2.3\n");
+    let vsix = daemon.data().join("two.vsix");
+    std::fs::write(&vsix, b"PK\x03\x04pub.two").unwrap();
+    assert_eq!(out(&command(&["extensions", "install", vsix.to_str().unwrap(), "--instance", "alice"])), "installed pub.two@2.0.0\n");
+    let list = out(&command(&["extensions", "list", "--instance", "alice"]));
+    assert!(list.lines().any(|line| line.starts_with("pub.one    1.2.3    one")), "{list}");
+    assert_eq!(out(&command(&["extensions", "list", "--json"])).trim(), "[]", "another instance has nothing of it");
+    assert_eq!(out(&command(&["extensions", "uninstall", "pub.one", "--instance", "alice"])), "uninstalled pub.one\n");
+    let gone = command(&["extensions", "uninstall", "pub.one", "--instance", "alice"]);
+    assert_eq!(gone.status.code(), Some(66), "{}", String::from_utf8_lossy(&gone.stderr));
+    assert_eq!(command(&["extensions", "install", "/nowhere/x.vsix"]).status.code(), Some(66));
+
+    let url = out(&command(&["open", "--folder", "/home/me/a b", "--locale", "fr", "--instance", "alice", "--no-browser"]));
+    assert_eq!(url, format!("http://{}/i/alice/?folder=/home/me/a%20b&locale=fr\n", daemon.address));
+    let url = out(&command(&["open", "--extension", "pub.two", "--url", "https://code.example.com/", "--no-browser"]));
+    assert_eq!(url, "https://code.example.com/?extension=pub.two\n");
+    assert_eq!(daemon.status("default")["state"], "running");
 }

@@ -53,7 +53,7 @@ struct Done<'a> {
 }
 
 /// `GET` and `POST …/extensions`.
-pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+pub(in super::super) async fn answer(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     if request.method() == Method::HEAD {
         return Ok(answer::plain("application/json", Body::Empty));
     }
@@ -77,7 +77,7 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
 }
 
 /// `DELETE …/extensions/PUB.NAME`.
-pub(super) async fn remove(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
+pub(in super::super) async fn remove(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
     let id: ExtensionId = name.parse().map_err(invalid)?;
     let lease = acquire(context).await?;
     let key = format!("remove {}", id.key());
