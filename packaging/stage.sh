@@ -23,4 +23,12 @@ for drop_in in "$here"/systemd/*.d; do
 done
 install -m 0644 "$here/systemd/hoody-code.sysusers.conf" "$dir/usr/lib/sysusers.d/hoody-code.conf"
 install -m 0644 "$here/systemd/hoody-code.tmpfiles.conf" "$dir/usr/lib/tmpfiles.d/hoody-code.conf"
+shared=$(mktemp -d)
+trap 'rm -rf "$shared"' EXIT
+"$binaries/hoody-code" generate "$shared"
+install -d "$dir/usr/share/man/man1" "$dir/usr/share/bash-completion/completions" "$dir/usr/share/zsh/vendor-completions" "$dir/usr/share/fish/vendor_completions.d"
+install -m 0644 "$shared"/man/*.1 "$dir/usr/share/man/man1/"
+install -m 0644 "$shared/bash/hoody-code.bash" "$dir/usr/share/bash-completion/completions/hoody-code"
+install -m 0644 "$shared/zsh/_hoody-code" "$dir/usr/share/zsh/vendor-completions/_hoody-code"
+install -m 0644 "$shared/fish/hoody-code.fish" "$dir/usr/share/fish/vendor_completions.d/hoody-code.fish"
 [ ! -f "$here/etc/config.toml" ] || install -m 0640 "$here/etc/config.toml" "$dir/etc/hoody-code/config.toml"

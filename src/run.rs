@@ -7,7 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::auth;
-use crate::cli::{Cli, Command, ServeArgs, read_password, run_engine, run_extensions, run_health, run_instances, run_open, run_sessions};
+use crate::cli::{
+    Cli, Command, ServeArgs, read_password, run_engine, run_extensions, run_generate, run_health, run_instances, run_open, run_sessions,
+};
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
 use crate::model::Password;
@@ -54,6 +56,10 @@ pub fn run() -> ExitCode {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(EX_UNAVAILABLE),
             Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Generate { dir } => match run_generate(&dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(EX_CANTCREAT, &e),
         },
         Command::Password => password(),
     }

@@ -28,6 +28,12 @@ pub enum Command {
     /// See and change the extensions of an instance.
     #[command(subcommand)]
     Extensions(ExtensionsCommand),
+    /// Write what a package needs: completions of shells, man pages.
+    #[command(hide = true)]
+    Generate {
+        /// The directory to write to; `bash`, `zsh`, `fish` and `man` are made in it.
+        dir: PathBuf,
+    },
     /// End sign-ins.
     #[command(subcommand)]
     Sessions(SessionsCommand),
