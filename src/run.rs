@@ -1,5 +1,6 @@
 //! From the command line to the command.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,7 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::auth;
 use crate::cli::{
-    Cli, Command, ServeArgs, read_password, run_engine, run_extensions, run_generate, run_health, run_instances, run_open, run_sessions,
+    Cli, Command, ConfigCommand, ServeArgs, read_password, run_engine, run_extensions, run_generate, run_health, run_instances, run_open,
+    run_sessions,
 };
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
@@ -61,7 +63,19 @@ pub fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(EX_CANTCREAT, &e),
         },
+        Command::Config(ConfigCommand::Check { file }) => check_config(file),
         Command::Password => password(),
+    }
+}
+
+fn check_config(file: PathBuf) -> ExitCode {
+    let checked = config::load(&Overrides { config: Some(file.clone()), ..Overrides::default() });
+    match checked {
+        Ok(_) => {
+            println!("{}: can be used", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(e) => fail(EX_CONFIG, &e),
     }
 }
 

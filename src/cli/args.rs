@@ -34,6 +34,9 @@ pub enum Command {
         /// The directory to write to; `bash`, `zsh`, `fish` and `man` are made in it.
         dir: PathBuf,
     },
+    /// Check a configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// End sign-ins.
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -285,5 +288,16 @@ pub enum ExtensionsCommand {
         /// How to ask.
         #[command(flatten)]
         control: ControlOptions,
+    },
+}
+
+/// The commands on the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a file can be used, and where not. Changes nothing, asks no daemon.
+    Check {
+        /// The file.
+        #[arg(default_value = "/etc/hoody-code/config.toml")]
+        file: PathBuf,
     },
 }

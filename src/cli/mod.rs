@@ -9,7 +9,9 @@ mod instances;
 mod password;
 mod table;
 
-pub use args::{Cli, Command, ControlOptions, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs, ServeArgs, SessionsCommand};
+pub use args::{
+    Cli, Command, ConfigCommand, ControlOptions, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs, ServeArgs, SessionsCommand,
+};
 pub use engine::run as run_engine;
 pub use extensions::{run_extensions, run_open};
 pub use generate::run as run_generate;

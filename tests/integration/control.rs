@@ -132,3 +132,21 @@ fn extensions_and_open() {
     assert_eq!(url, "https://code.example.com/?extension=pub.two\n");
     assert_eq!(daemon.status("default")["state"], "running");
 }
+
+#[test]
+fn a_configuration_is_checked_without_a_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["config", "check"]).arg(&file).output().expect("the program")
+    };
+    assert!(out(&check("[instances]\nmax_running = 3\n[class.exam]\nmemory_max = '1G'\n")).contains("can be used"));
+    for (text, word) in
+        [("[instances]\nmax_runing = 3\n", "max_runing"), ("[class.exam]\nmemory_max = 'much'\n", "much"), ("[server\n", "config.toml")]
+    {
+        let output = check(text);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(78) && message.contains(word), "{text}: {message}");
+    }
+}
