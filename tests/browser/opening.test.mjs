@@ -58,6 +58,9 @@ test('a workspace opens with all of its folders, and opens again', scene(async (
   await shows(page, 'second');
   await shows(page, 'project');
   await picture(page, 'workspace');
+  // VS Code that is left while it reads a workspace for the first time remembers one without folders, and shows that the next time.
+  // Once git has found its branch, all of it has been read.
+  await page.locator('.statusbar-item', { hasText: 'main' }).first().waitFor();
   await visit(daemon.url, { page });
   assert.equal(new URL(page.url()).searchParams.get('workspace'), workspace);
   await shows(page, 'second');
