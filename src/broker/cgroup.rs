@@ -8,8 +8,11 @@ use crate::model::InstanceId;
 /// The slice of all instances, as systemd nests it: a dash is a level (systemd.slice(5)).
 pub(super) const SLICE: &str = "hoody-code-instances.slice";
 
-/// Where that is.
-const SLICE_DIR: &str = "/sys/fs/cgroup/hoody.slice/hoody-code.slice/hoody-code-instances.slice";
+/// Where the unified hierarchy of control groups is.
+pub(super) const HIERARCHY: &str = "/sys/fs/cgroup";
+
+/// The slice's place in it, as `/proc/PID/cgroup` has it.
+pub(super) const SLICE_PATH: &str = "/hoody.slice/hoody-code.slice/hoody-code-instances.slice";
 
 /// The unit of `id`.
 pub(super) fn unit(id: &InstanceId) -> String {
@@ -23,7 +26,7 @@ pub(super) fn instance_of(unit: &str) -> Option<InstanceId> {
 
 /// The control group of `id`.
 pub(super) fn dir(id: &InstanceId) -> PathBuf {
-    PathBuf::from(SLICE_DIR).join(unit(id))
+    PathBuf::from(format!("{HIERARCHY}{SLICE_PATH}/{}", unit(id)))
 }
 
 /// Asks the kernel to push `bytes` of its memory out (cgroup v2, `memory.reclaim`). Less is no error.

@@ -315,9 +315,9 @@ fn tenant() -> ServerUser<'static> {
 fn server_dirs() -> ServerDirs<'static> {
     ServerDirs {
         socket: Path::new(place::SOCKET),
-        user_data: Path::new("/home/user/.hoody-code/user-data"),
-        extensions: Path::new("/home/user/.hoody-code/extensions"),
-        server_data: Path::new("/home/user/.hoody-code/user-data"),
+        user_data: Path::new(place::USER_DATA),
+        extensions: Path::new(place::EXTENSIONS),
+        server_data: Path::new(place::USER_DATA),
     }
 }
 

@@ -7,12 +7,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{CONFIG, accounts};
-use crate::config::{ConfigError, load_for_broker};
+use crate::config::{ConfigError, HOMES, load_for_broker};
 use crate::model::{InstanceId, InvalidInstanceId};
 use crate::sys::set_user_quota;
-
-/// Where homes are.
-const INSTANCES: &str = "/data/instances";
 
 /// A limit that could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +31,7 @@ enum QuotaError {
     Accounts(InstanceId, #[source] io::Error),
     /// The class says a limit that nothing would hold.
     #[error(
-        "{id}: class '{class}' has a disk limit, but the file system of {INSTANCES} has no user quotas: mount it with 'usrquota' (ext4 \
+        "{id}: class '{class}' has a disk limit, but the file system of {HOMES} has no user quotas: mount it with 'usrquota' (ext4 \
          with its 'quota' feature, or xfs; btrfs has none), or take 'disk' out of the class"
     )]
     NoQuotas {
@@ -44,7 +41,7 @@ enum QuotaError {
         class: String,
     },
     /// The kernel refused.
-    #[error("cannot set the quota of {0} on {INSTANCES}: {1}")]
+    #[error("cannot set the quota of {0} on {HOMES}: {1}")]
     Set(InstanceId, #[source] io::Error),
 }
 
@@ -73,13 +70,13 @@ fn set(id: &InstanceId) -> Result<(), QuotaError> {
     // Past the range is an account of an earlier, larger one.
     let uid = hosting.uids.start().checked_add(index).filter(|uid| hosting.uids.contains(uid));
     let uid = uid.ok_or_else(|| QuotaError::NoAccount(id.clone()))?;
-    match set_user_quota(Path::new(INSTANCES), uid, class.disk) {
+    match set_user_quota(Path::new(HOMES), uid, class.disk) {
         Ok(()) => {
             tracing::info!(instance = %id, uid, limit = class.disk, "disk quota set");
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::Unsupported && class.disk.is_none() => {
-            tracing::warn!(instance = %id, "the file system of {INSTANCES} has no user quotas: this instance can fill it");
+            tracing::warn!(instance = %id, "the file system of {HOMES} has no user quotas: this instance can fill it");
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::Unsupported => Err(QuotaError::NoQuotas { id: id.clone(), class: class.name }),

@@ -11,7 +11,7 @@ use super::error::BrokerError;
 use crate::model::InstanceId;
 
 /// Holds the homes; root's, and only to be walked through by others.
-pub(super) const ROOT: &str = "/data/instances";
+pub(super) use crate::config::HOMES as ROOT;
 
 /// The homes.
 pub(super) struct Volumes {

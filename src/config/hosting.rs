@@ -19,6 +19,9 @@ pub const DEFAULT_CLASS: &str = "default";
 /// leave alone, and below 2^31 (systemd's docs/UIDS-GIDS.md).
 const DEFAULT_UIDS: RangeInclusive<u32> = 2_000_300_000..=2_000_399_999;
 
+/// Where the homes of instances are on an installed host.
+pub const HOMES: &str = "/data/instances";
+
 /// How a host is shared among instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosting {
@@ -159,11 +162,6 @@ impl Hosting {
             Some(text) => uid_range(text)?,
         };
         let network = Network::check(network)?;
-        let room = network.capacity();
-        if uids.end() - uids.start() >= room {
-            // Each id has an address of its own, for ever: that is simpler than a second thing to allocate, and readable.
-            tracing::debug!("instances beyond the {room}th will find no address in the subnet");
-        }
         Ok(Self { uids, network, classes, instances })
     }
 }

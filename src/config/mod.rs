@@ -13,7 +13,7 @@ mod tls;
 pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 pub use error::ConfigError;
 pub use extensions::Extensions;
-pub use hosting::{Base, Class, DEFAULT_CLASS, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
+pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
 pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
 pub use login::{Login, PasswordFlags, PasswordSource};
 pub use ports::Ports;

@@ -2,20 +2,18 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind};
 use super::pages;
+use super::query::QUERY;
 use super::route::Target;
 use crate::auth::{Audience, Session};
 use crate::config::Page;
 use crate::model::InstanceId;
 use crate::proxy::Body;
-
-/// What stays readable in a page's address inside another one.
-const INNER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The longest address that is kept over a login; with a longer one the editor opens without.
 const MOST_TO: usize = 8 << 10;
@@ -101,7 +99,7 @@ fn login_location(rest: &str, query: Option<&str>) -> String {
     let page = rest.trim_start_matches('/');
     let to = query.map_or_else(|| page.to_owned(), |query| format!("{page}?{query}"));
     let login = format!("{}login", to_root(rest));
-    if to.is_empty() || to.len() > MOST_TO { login } else { format!("{login}?to={}", utf8_percent_encode(&to, INNER)) }
+    if to.is_empty() || to.len() > MOST_TO { login } else { format!("{login}?to={}", utf8_percent_encode(&to, QUERY)) }
 }
 
 /// The way from the page `rest` up to the instance's root, wherever a proxy has put it.

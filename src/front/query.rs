@@ -6,8 +6,8 @@ use super::answer::{ApiError, ErrorCode};
 use crate::instances::LastOpened;
 use crate::model::{AbsolutePath, ExtensionId, Locale};
 
-/// What stays readable in a query that we write. The workbench reads either form.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What stays readable in a query that we write, or in an address inside another one. The workbench reads either form.
+pub(super) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What is to be opened, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,13 +11,14 @@
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::access::{self, safe_page};
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
 use super::cookies::{Jar, Kind, Scope};
 use super::gate;
+use super::query::QUERY;
 use crate::auth::{Audience, Session, is_sibling};
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Forwarded};
@@ -27,9 +28,6 @@ const REDEEM: &str = "/.well-known/hoody-code/session";
 
 /// The path on the instance's own host that gives them, behind its root.
 const GRANT: &str = "/api/v1/code/session-transfer";
-
-/// What stays readable in an address inside another one.
-const INNER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A host name of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +114,7 @@ fn preflight<B>(request: &Request<B>, host: &HostName, proto: &str) -> Option<Re
 
 /// Sends a browser without a session on a port's host, which asked for `page` (path and query), to where it can get one.
 fn ask(host: &PortHost, page: &str) -> Result<Response<Body>, ApiError> {
-    let to = utf8_percent_encode(page.trim_start_matches('/'), INNER);
+    let to = utf8_percent_encode(page.trim_start_matches('/'), QUERY);
     answer::see_other(&format!("//{}{}{GRANT}?port={}&to={to}", host.own, host.root, host.port))
 }
 
@@ -126,7 +124,7 @@ pub(super) fn grant(app: &App, session: &Session, forwarded: &Forwarded, query: 
     let host = behind(query, forwarded, session.instance())
         .ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "this leads to no port of this instance"))?;
     let ticket = auth.issue_ticket(session, host.name()).map_err(ApiError::internal)?;
-    let to = utf8_percent_encode(safe_page(&value(query, "to").unwrap_or_default()), INNER).to_string();
+    let to = utf8_percent_encode(safe_page(&value(query, "to").unwrap_or_default()), QUERY).to_string();
     let mut response = answer::see_other(&format!("//{host}{REDEEM}?ticket={ticket}&to={to}"))?;
     quiet(response.headers_mut());
     Ok(response)

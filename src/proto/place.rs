@@ -11,3 +11,9 @@ pub const RUNTIME: &str = "/run/user";
 
 /// The engine's socket in it.
 pub const SOCKET: &str = "/run/user/vscode.sock";
+
+/// Settings, state and logs of the editor.
+pub const USER_DATA: &str = "/home/user/.hoody-code/user-data";
+
+/// Extensions of the editor.
+pub const EXTENSIONS: &str = "/home/user/.hoody-code/extensions";

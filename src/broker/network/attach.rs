@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use super::super::cgroup::{self, HIERARCHY, SLICE_PATH};
 use super::bridge::{BRIDGE, disable_ipv6, mac};
 use super::error::NetworkError;
 use super::link::Links;
@@ -13,18 +14,12 @@ use crate::config::Network;
 use crate::model::InstanceId;
 use crate::sys::{Pid, ProcessDir, owning_user_namespace, same_namespace, within_network_namespace};
 
-/// The control group that holds those of all instances, as systemd makes it from the slice's name.
-const SLICE: &str = "/hoody.slice/hoody-code.slice/hoody-code-instances.slice";
-
-/// Where the unified hierarchy of control groups is.
-const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
-
 /// The card's name in an instance.
 const CARD: &str = "eth0";
 
 /// Connects the running instance `id`, whose user id is the `index`th of the range, to the bridge.
 pub(super) fn attach(network: &Network, id: &InstanceId, index: u32) -> Result<(), NetworkError> {
-    let namespace = find_namespace(Path::new(CONTROL_GROUPS), id)?;
+    let namespace = find_namespace(Path::new(HIERARCHY), id)?;
     connect(network, id, index, &namespace)
 }
 
@@ -88,8 +83,8 @@ fn allow_ping() -> Result<(), NetworkError> {
 /// they could send packets in anybody's name, so such a namespace must never get a card: what systemd made belongs to the host's user
 /// namespace, and nobody but the host's root can make one that does.
 fn find_namespace(control_groups: &Path, id: &InstanceId) -> Result<OwnedFd, NetworkError> {
-    let unit = format!("hoody-code-instance@{id}.service");
-    let group = format!("{SLICE}/{unit}");
+    let unit = cgroup::unit(id);
+    let group = format!("{SLICE_PATH}/{unit}");
     let path = control_groups.join(group.trim_start_matches('/')).join("cgroup.procs");
     let own = ProcessDir::own().and_then(|own| Ok((own.network_namespace()?, own.user_namespace()?)));
     let (own, user) = own.map_err(|source| NetworkError::Io { action: "open", path: PathBuf::from("/proc/self/ns"), source })?;

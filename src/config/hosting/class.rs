@@ -144,12 +144,9 @@ fn device(path: &str) -> Result<PathBuf, ConfigError> {
 }
 
 /// A tenant may put links into a folder that is writable, too: nothing is mounted within one.
-/// Where the homes of tenants are on the host.
-const TENANTS: &str = "/data/instances";
-
 fn check_nesting(mounts: &[Mount]) -> Result<(), ConfigError> {
     // Its owner could put a link there, and the mount is made by root.
-    if let Some(mount) = mounts.iter().find(|mount| mount.from.starts_with(TENANTS)) {
+    if let Some(mount) = mounts.iter().find(|mount| mount.from.starts_with(super::HOMES)) {
         return Err(ConfigError::value("mounts", format!("'{}' is a tenant's own", mount.from.display())));
     }
     let within = |inner: &Mount| mounts.iter().any(|outer| outer.writable && outer.to != inner.to && inner.to.starts_with(&outer.to));
