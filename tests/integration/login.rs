@@ -1,18 +1,9 @@
 //! The login. Much of it is here because a well-known peer gets it wrong: the cookie is the password's hash, checking it takes an
 //! argon2 run per request, nothing ends a session, anybody can lock the owner out, and a refusal is a 200.
 
-use crate::support::{BROWSER, Daemon, FakeEngine, WebSocket, cookie_of, post_password, request, sign_in, with_password};
-
-const SECRET: &str = "correct horse & staple";
-
-/// A daemon whose service-wide password is [`SECRET`].
-fn daemon(engine: &FakeEngine, more: &str) -> Daemon {
-    with_password(engine, SECRET, more)
-}
-
-fn with(daemon: &Daemon, method: &str, path: &str, cookie: &str) -> u16 {
-    daemon.send(method, path, &[("Cookie", cookie)]).status
-}
+use crate::support::{
+    BROWSER, FakeEngine, SECRET, WebSocket, cookie_of, guarded as daemon, post_password, request, sign_in, status_with as with,
+};
 
 #[test]
 fn without_a_session_nothing_is_shown_and_nothing_starts() {

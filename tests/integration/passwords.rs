@@ -4,18 +4,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::support::{BROWSER, Daemon, FakeEngine, WebSocket, cookie_of, eventually, post_password, sign_in, with_password};
-
-const SECRET: &str = "correct horse & staple";
-
-/// A daemon whose service-wide password is [`SECRET`].
-fn daemon(engine: &FakeEngine, more: &str) -> Daemon {
-    with_password(engine, SECRET, more)
-}
-
-fn with(daemon: &Daemon, method: &str, path: &str, cookie: &str) -> u16 {
-    daemon.send(method, path, &[("Cookie", cookie)]).status
-}
+use crate::support::{
+    BROWSER, Daemon, FakeEngine, SECRET, WebSocket, cookie_of, eventually, guarded as daemon, post_password, sign_in, status_with as with,
+};
 
 #[test]
 fn strangers_slow_themselves_and_nobody_else() {

@@ -41,3 +41,16 @@ pub(crate) fn with_password(engine: &FakeEngine, secret: &str, more: &str) -> Da
     let (keys, tables) = more.split_once("\n---\n").unwrap_or(("", more));
     Daemon::with_login_in(dir, engine.path(), &format!("[login]\npassword_file = '{}'\n{keys}\n{tables}", file.display()))
 }
+
+/// The password of [`guarded`].
+pub(crate) const SECRET: &str = "correct horse & staple";
+
+/// A daemon whose service-wide password is [`SECRET`].
+pub(crate) fn guarded(engine: &FakeEngine, more: &str) -> Daemon {
+    with_password(engine, SECRET, more)
+}
+
+/// The status of an answer to a request with `cookie`.
+pub(crate) fn status_with(daemon: &Daemon, method: &str, path: &str, cookie: &str) -> u16 {
+    daemon.send(method, path, &[("Cookie", cookie)]).status
+}

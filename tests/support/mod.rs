@@ -16,7 +16,7 @@ pub(crate) use app::{App, percent};
 pub(crate) use daemon::Daemon;
 pub(crate) use fake::{FakeEngine, real_engine};
 pub(crate) use http::{Response, exchange, read_response, request};
-pub(crate) use login::{BROWSER, cookie_of, post_password, sign_in, with_password};
+pub(crate) use login::{BROWSER, SECRET, cookie_of, guarded, post_password, sign_in, status_with, with_password};
 pub(crate) use tls::{Certificate, Http2, Tls};
 pub(crate) use websocket::WebSocket;
 
