@@ -112,12 +112,14 @@ mod tests {
 
     #[test]
     fn finds_what_detached_itself() {
-        // setsid leaves the session, and the shell that started it ends: only the environment still tells.
+        // setsid leaves the session, and the shell that started it ends: only the environment still tells. The detached shell reads
+        // from a pipe of ours rather than become another program: a process has no environment to read in the middle of its exec.
         let marker = format!("HOODY_TEST_MARKER={}", std::process::id());
         let (name, value) = marker.split_once('=').unwrap();
         let mut child = Command::new("sh")
-            .args(["-c", "setsid sh -c 'echo $$; exec sleep 60' & wait $!"])
+            .args(["-c", "exec 3<&0; setsid sh -c 'echo $$; read _ <&3' & wait $!"])
             .env(name, value)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -128,6 +130,7 @@ mod tests {
             line.push(byte[0]);
         }
         let detached = Pid::from_raw(String::from_utf8(line).unwrap().parse().unwrap()).unwrap();
+        let held = child.stdin.take();
         child.kill().unwrap();
         child.wait().unwrap();
         let members = ProcessTable::read().unwrap().members(None, |line| line == marker.as_bytes());
@@ -135,5 +138,6 @@ mod tests {
         for pid in members {
             signal(pid, Signal::KILL).unwrap();
         }
+        drop(held);
     }
 }
