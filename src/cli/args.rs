@@ -34,7 +34,7 @@ pub enum Command {
         /// The directory to write to; `bash`, `zsh`, `fish` and `man` are made in it.
         dir: PathBuf,
     },
-    /// Check a configuration file.
+    /// Check a configuration, or look at it.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// End sign-ins.
@@ -299,5 +299,13 @@ pub enum ConfigCommand {
         /// The file.
         #[arg(default_value = "/etc/hoody-code/config.toml")]
         file: PathBuf,
+    },
+    /// Print the configuration that a file makes, with every default, and without secrets.
+    Show {
+        /// The file; without any, the installed one, or the defaults where there is none.
+        file: Option<PathBuf>,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
     },
 }
