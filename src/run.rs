@@ -58,7 +58,7 @@ pub fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
         },
-        Command::Health { control } => match run_health(&control) {
+        Command::Health { ask } => match run_health(&ask) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(EX_UNAVAILABLE),
             Err(e) => fail(e.exit_code(), &e),

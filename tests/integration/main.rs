@@ -21,6 +21,7 @@ mod passwords;
 mod port_bodies;
 mod port_headers;
 mod ports;
+mod remote;
 mod service;
 mod testssl;
 mod tls;
