@@ -110,6 +110,18 @@ if command -v dpkg-deb >/dev/null && [ ! -x "$fail2ban/usr/bin/fail2ban-regex" ]
   rm -rf "$unpacked"
 fi
 
+# ---- schemathesis ----------------------------------------------------------------------------------------------------------
+schemathesis=$cache/tools/schemathesis
+lock_sum=$(cat "$tests/schemathesis/requirements.txt" <(python3 --version) | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$schemathesis/.lock-sum" 2>/dev/null)" != "$lock_sum" ]; then
+  say "installing schemathesis into $schemathesis"
+  mkdir -p "$cache/tools"
+  python3 -m venv --clear "$schemathesis"
+  "$schemathesis/bin/pip" install --quiet --no-input --disable-pip-version-check --require-hashes -r "$tests/schemathesis/requirements.txt" ||
+    fail "pip could not install schemathesis (no network?)"
+  printf '%s\n' "$lock_sum" >"$schemathesis/.lock-sum"
+fi
+
 # ---- cargo-deny -----------------------------------------------------------------------------------------------------------
 export PATH=$PATH:$cache/tools/bin
 if ! cargo-deny --version >/dev/null 2>&1; then

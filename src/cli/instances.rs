@@ -6,8 +6,10 @@ use std::process::Command;
 use http::Method;
 use serde_json::Value;
 
-use super::args::{ControlOptions, InstancesCommand, SessionsCommand};
-use super::client::{self, ClientError};
+use super::args::{AskOptions, InstancesCommand, SessionsCommand};
+use super::caller::Caller;
+use super::client::ClientError;
+use super::progress::Progress;
 use super::table::Table;
 use crate::model::InstanceId;
 
@@ -50,20 +52,19 @@ impl InstancesError {
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
-    let ask =
-        |options: &ControlOptions, method: Method, path: String| client::ask(&client::socket(options.socket.as_deref()), method, &path);
+    let order = |ask: &AskOptions, method: Method, path: String| Caller::operator(ask)?.order(method, &path);
     let of = |id: &InstanceId| format!("/api/v1/instances/{id}");
     match command {
-        InstancesCommand::List { control } => {
-            let answer = ask(control, Method::GET, "/api/v1/instances".to_owned())?;
-            if control.json {
+        InstancesCommand::List { ask } => {
+            let answer = order(ask, Method::GET, "/api/v1/instances".to_owned())?;
+            if ask.control.json {
                 return print(&answer["instances"]);
             }
             Ok(list(answer["instances"].as_array().map(Vec::as_slice).unwrap_or_default())?)
         }
-        InstancesCommand::Show { id, control } => {
-            let answer = ask(control, Method::GET, of(id))?;
-            if control.json {
+        InstancesCommand::Show { id, ask } => {
+            let answer = Caller::of(ask)?.of_instance(id, Method::GET, "", None)?;
+            if ask.control.json {
                 return print(&answer);
             }
             let mut out = io::stdout().lock();
@@ -72,12 +73,19 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             }
             Ok(())
         }
-        InstancesCommand::Start { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/start")?),
-        InstancesCommand::Stop { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/stop")?),
-        InstancesCommand::Restart { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/restart")?),
-        InstancesCommand::Remove { id, purge, control } => {
+        InstancesCommand::Start { id, ask } => {
+            let mut caller = Caller::of(ask)?;
+            caller.sign_in_for(id)?;
+            let progress = Progress::of(format!("starting {id}"));
+            let answer = caller.start(id)?;
+            drop(progress);
+            report(ask.control.json, &answer)
+        }
+        InstancesCommand::Stop { id, ask } => report(ask.control.json, &order(ask, Method::POST, of(id) + "/stop")?),
+        InstancesCommand::Restart { id, ask } => report(ask.control.json, &order(ask, Method::POST, of(id) + "/restart")?),
+        InstancesCommand::Remove { id, purge, ask } => {
             let query = if *purge { "?purge=true" } else { "" };
-            report(control.json, &ask(control, Method::DELETE, of(id) + query)?)
+            report(ask.control.json, &order(ask, Method::DELETE, of(id) + query)?)
         }
         InstancesCommand::Logs { id, follow, lines, json } => logs(id, *follow, *lines, *json),
     }
@@ -88,10 +96,10 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run_sessions(command: &SessionsCommand) -> Result<(), InstancesError> {
-    let SessionsCommand::Revoke { id, control, .. } = command;
+    let SessionsCommand::Revoke { id, ask, .. } = command;
     let path = id.as_ref().map_or_else(|| "/api/v1/sessions".to_owned(), |id| format!("/api/v1/sessions/{id}"));
-    let answer = client::ask(&client::socket(control.socket.as_deref()), Method::DELETE, &path)?;
-    if control.json {
+    let answer = Caller::operator(ask)?.order(Method::DELETE, &path)?;
+    if ask.control.json {
         return print(&answer);
     }
     writeln!(io::stdout().lock(), "sessions revoked: {}", text(&answer["revoked"]))?;
@@ -102,10 +110,10 @@ pub fn run_sessions(command: &SessionsCommand) -> Result<(), InstancesError> {
 ///
 /// # Errors
 /// As [`InstancesError`] says.
-pub fn run_health(control: &ControlOptions) -> Result<bool, InstancesError> {
-    let answer = client::ask_for_any(&client::socket(control.socket.as_deref()), Method::GET, "/api/v1/code/health")?;
+pub fn run_health(ask: &AskOptions) -> Result<bool, InstancesError> {
+    let answer = Caller::of(ask)?.health()?;
     let healthy = answer["status"] == "ok";
-    if control.json {
+    if ask.control.json {
         print(&answer)?;
         return Ok(healthy);
     }

@@ -48,6 +48,12 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         Some(path) => read(path)?,
         None => raw::File::default(),
     };
+    Ok(check(file, overrides)?.0)
+}
+
+/// Checks every value of `file`, the parts of the broker as well: a mistake in them should stop the reload that the operator looks at, not
+/// the broker's.
+pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<(Config, Hosting), ConfigError> {
     let auth = overrides.auth.as_deref().or(file.server.auth.as_deref()).map(str::to_owned);
     let server = server(file.server, overrides)?;
     let config = Config {
@@ -62,9 +68,8 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         limits: limits(&file.limits)?,
         log: log(file.log)?,
     };
-    // Checked here as well: a mistake in it should stop the reload that the operator looks at, not the broker's.
-    Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
-    Ok(config)
+    let hosting = Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
+    Ok((config, hosting))
 }
 
 /// What the broker takes from the configuration.
@@ -109,7 +114,7 @@ pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
 /// What the editor is called when the operator does not say.
 const DEFAULT_NAME: &str = "Hoody Code";
 
-fn read(path: &Path) -> Result<raw::File, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<raw::File, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|e| ConfigError::Parse { path: path.to_owned(), message: e.to_string() })
 }

@@ -8,6 +8,7 @@ mod load;
 mod login;
 mod ports;
 mod raw;
+mod show;
 mod tls;
 
 pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
@@ -17,4 +18,5 @@ pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLim
 pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
 pub use login::{Login, PasswordFlags, PasswordSource};
 pub use ports::Ports;
+pub use show::{show, without_nulls};
 pub use tls::Tls;

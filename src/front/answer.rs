@@ -49,7 +49,7 @@ pub(super) enum ErrorCode {
 pub(super) const ERROR_HEADER: HeaderName = HeaderName::from_static("hoody-code-error");
 
 impl ErrorCode {
-    fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest
             | Self::InvalidFolder

@@ -1,6 +1,7 @@
 //! From a request to its handler: one file per answer.
 
 pub(super) mod custom;
+mod description;
 mod embed;
 mod engine;
 mod events;
@@ -153,6 +154,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Embed => embed::answer(&context, &request).await,
         Target::MintKey => mint_key::answer(&context, request.headers()).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
+        Target::Description => Ok(description::answer()),
         Target::Start => start::answer(&context, request, html).await,
         Target::Status => Ok(status::answer(&context)),
         Target::Events => events::answer(&context, &request),

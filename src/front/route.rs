@@ -24,6 +24,8 @@ pub(super) enum Target {
     Embed,
     MintKey,
     Health,
+    /// What all of this is, for programs.
+    Description,
     Status,
     /// Lifts what holds an instance that was stopped on purpose.
     Start,
@@ -76,6 +78,7 @@ impl Target {
             Self::Embed => "embed",
             Self::MintKey => "mint-key",
             Self::Health => "health",
+            Self::Description => "openapi",
             Self::Status => "status",
             Self::Start => "start",
             Self::Events => "events",
@@ -145,6 +148,7 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/api/v1/code" => Some(Target::Embed),
         "/mint-key" | "/api/v1/code/mint-key" => Some(Target::MintKey),
         "/api/v1/code/health" => Some(Target::Health),
+        "/api/v1/code/openapi.json" => Some(Target::Description),
         "/api/v1/code/status" => Some(Target::Status),
         "/api/v1/code/start" => Some(Target::Start),
         "/api/v1/code/events" => Some(Target::Events),
