@@ -25,3 +25,4 @@ mod testssl;
 mod tls;
 mod tunnels;
 mod upstream;
+mod usage;
