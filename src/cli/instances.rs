@@ -69,7 +69,10 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             }
             let mut out = io::stdout().lock();
             for (name, value) in answer.as_object().into_iter().flatten() {
-                writeln!(out, "{name:>14}  {}", text(value))?;
+                match (name.as_str(), value.as_object()) {
+                    ("usage", Some(usage)) => usage.iter().try_for_each(|(name, value)| writeln!(out, "{name:>14}  {}", text(value)))?,
+                    _ => writeln!(out, "{name:>14}  {}", text(value))?,
+                }
             }
             Ok(())
         }
@@ -138,7 +141,7 @@ fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
 }
 
 fn list(instances: &[Value]) -> io::Result<()> {
-    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "CLASS", "ENGINE"]);
+    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "MEMORY", "CPU", "RUNS", "CLASS", "ENGINE"]);
     for instance in instances {
         table.row(vec![
             text(&instance["id"]),
@@ -146,6 +149,9 @@ fn list(instances: &[Value]) -> io::Result<()> {
             text(&instance["clients"]),
             instance["idle_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
             instance["uptime_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
+            instance["usage"]["memory"].as_u64().map_or_else(|| "-".to_owned(), size),
+            instance["usage"]["cpu_usec"].as_u64().map_or_else(|| "-".to_owned(), |micros| time(micros / 1_000_000)),
+            programs(&instance["usage"]),
             text(&instance["class"]),
             text(&instance["engine"]),
         ]);
@@ -158,6 +164,22 @@ pub(super) fn text(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// What of the user's runs: the names of some of it.
+fn programs(usage: &Value) -> String {
+    let names: Vec<_> = usage["programs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if names.is_empty() { "-".to_owned() } else { names.join(",") }
+}
+
+/// Bytes as people say them.
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes / MIB {
+        0 => format!("{}K", bytes >> 10),
+        mib @ 1..10_240 => format!("{mib}M"),
+        mib => format!("{}G", mib >> 10),
     }
 }
 
@@ -187,7 +209,12 @@ fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), Ins
 
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use super::{size, time};
+
+    #[test]
+    fn sizes() {
+        assert_eq!([0, 5 << 10, 45 << 20, 20 << 30].map(size), ["0K", "5K", "45M", "20G"]);
+    }
 
     #[test]
     fn times() {

@@ -13,7 +13,7 @@ use super::app::{App, Context, Peer};
 use super::handlers::{extensions, health};
 use super::request_id::RequestId;
 use crate::launch::{Known, LaunchError};
-use crate::model::{InstanceId, InstanceState};
+use crate::model::{InstanceId, InstanceState, Usage};
 use crate::proxy::{Body, Forwarded};
 
 /// How long a start that the operator asked for is waited for.
@@ -113,6 +113,7 @@ struct Row {
     class: Option<String>,
     engine: Option<String>,
     uid: Option<u32>,
+    usage: Option<Usage>,
 }
 
 #[derive(Serialize)]
@@ -160,10 +161,15 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             auth.revoke(id.as_ref()).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
             Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))
         }
-        Order::List => Ok(json(&Listing { instances: rows(app).await? })),
+        Order::List => {
+            let mut instances = rows(app).await?;
+            add_usage(app, &mut instances).await;
+            Ok(json(&Listing { instances }))
+        }
         Order::Show(id) => {
-            let found = rows(app).await?.into_iter().find(|row| row.id == *id);
-            found.map(|row| json(&row)).ok_or_else(unknown)
+            let mut found: Vec<Row> = rows(app).await?.into_iter().filter(|row| row.id == *id).collect();
+            add_usage(app, &mut found).await;
+            found.first().map(json).ok_or_else(unknown)
         }
         Order::Start(id) => {
             start(app, id).await?;
@@ -230,12 +236,19 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             class: known.class,
             engine: known.engine,
             uid: known.uid,
+            usage: None,
             id: known.id,
         }
     };
     let mut rows: Vec<Row> = known.into_iter().map(row).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(rows)
+}
+
+/// What each of those that run uses. All are asked at once: one that does not answer holds up the others no longer than itself.
+async fn add_usage(app: &App, rows: &mut [Row]) {
+    let asking = rows.iter_mut().map(|row| async { row.usage = app.instances.usage(&row.id).await });
+    futures_util::future::join_all(asking).await;
 }
 
 #[cfg(test)]

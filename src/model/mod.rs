@@ -12,6 +12,7 @@ mod password;
 mod path;
 mod port;
 mod state;
+mod usage;
 
 pub use extension_id::{ExtensionId, ExtensionSpec, InvalidExtension};
 pub use extension_job::{ExtensionJob, ExtensionNews, ExtensionView, FailureReason, InstalledExtension};
@@ -24,6 +25,7 @@ pub use password::{InvalidPassword, MAX_PASSWORD, Password};
 pub use path::{AbsolutePath, InvalidPath};
 pub use port::{InvalidPort, Port};
 pub use state::{EndCause, FailureCause, InstanceState, Stage};
+pub use usage::Usage;
 
 /// Reads a word from its text, with the same checks as everywhere else.
 fn parse_text<'de, D, T>(from: D) -> Result<T, D::Error>

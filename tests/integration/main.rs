@@ -27,3 +27,4 @@ mod testssl;
 mod tls;
 mod tunnels;
 mod upstream;
+mod usage;
