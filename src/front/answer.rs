@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::pages::{self, Failure, Retry};
 use crate::config::Page;
-use crate::instances::{AcquireError, StoreError};
+use crate::instances::{AcquireError, RoamingError, StoreError};
 use crate::proxy::{Body, ProxyError};
 
 /// What a client may be told went wrong.
@@ -284,6 +284,17 @@ impl From<AcquireError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::internal(error)
+    }
+}
+
+impl From<RoamingError> for ApiError {
+    fn from(error: RoamingError) -> Self {
+        match error {
+            RoamingError::TooLarge(_) => Self::new(ErrorCode::TooLarge, error.to_string()),
+            RoamingError::InvalidScope => Self::new(ErrorCode::BadRequest, error.to_string()),
+            RoamingError::Lost => Self::new(ErrorCode::Starting, error.to_string()),
+            RoamingError::Store(error) => error.into(),
+        }
     }
 }
 

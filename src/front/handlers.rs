@@ -16,6 +16,7 @@ mod mint_key;
 pub(super) mod open;
 mod port;
 mod start;
+mod state;
 mod status;
 mod workbench;
 
@@ -137,6 +138,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::LoginApi => "GET, HEAD, POST",
         Target::Extensions => "GET, HEAD, POST",
         Target::Extension(_) => "DELETE",
+        Target::State => "GET, HEAD, PATCH",
         _ => "GET, HEAD",
     };
     if !allow.split(", ").any(|method| request.method() == method) {
@@ -161,6 +163,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Extensions => extensions::answer(&context, request).await,
         Target::ExtensionEvents => extensions::events(&context, &request),
         Target::Extension(name) => extensions::remove(&context, &name).await,
+        Target::State => state::answer(&context, request).await,
         Target::OwnFile(name) => files::own_file(&context, &name),
         Target::Manifest => Ok(files::manifest(page, &context.instance)),
         Target::UpdateCheck => Ok(files::update_check(&context.app.engine)),

@@ -36,6 +36,8 @@ pub(super) enum Target {
     ExtensionEvents,
     /// One extension: its name, as sent.
     Extension(String),
+    /// The workbench's state, of all browsers.
+    State,
     /// A file of the engine's static set: its path there, still percent-encoded.
     Asset(String),
     /// A file of our own, below `/_static/`.
@@ -84,6 +86,7 @@ impl Target {
             Self::Events => "events",
             Self::Extensions | Self::Extension(_) => "extensions",
             Self::ExtensionEvents => "extension-events",
+            Self::State => "state",
             Self::Asset(_) => "asset",
             Self::OwnFile(_) => "own-file",
             Self::Manifest => "manifest",
@@ -154,6 +157,7 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/api/v1/code/events" => Some(Target::Events),
         "/api/v1/code/extensions" => Some(Target::Extensions),
         "/api/v1/code/extensions/events" => Some(Target::ExtensionEvents),
+        "/api/v1/code/state" => Some(Target::State),
         "/manifest.json" => Some(Target::Manifest),
         "/login" => Some(Target::Login),
         "/api/v1/code/login" => Some(Target::LoginApi),

@@ -44,3 +44,20 @@ pub struct StoreError {
     /// What the system said.
     pub source: std::io::Error,
 }
+
+/// Why roaming state was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RoamingError {
+    /// More than is kept.
+    #[error("{0} is too large")]
+    TooLarge(&'static str),
+    /// A scope that no workbench has.
+    #[error("there is no such scope")]
+    InvalidScope,
+    /// The daemon is going down.
+    #[error("the service is shutting down")]
+    Lost,
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -6,11 +6,13 @@ mod lease;
 mod machine;
 mod operate;
 mod registry;
+mod roaming;
 mod starter;
 mod store;
 
 pub use clocks::IdleClocks;
-pub use error::{AcquireError, StoreError};
+pub use error::{AcquireError, RoamingError, StoreError};
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings, Status};
+pub use roaming::{News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};
