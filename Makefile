@@ -37,8 +37,9 @@ help:
 	  'make test-fast      format, lints, unit and layering tests' \
 	  'make test-vm        tests under a real systemd, in a virtual machine (needs no KVM)' \
 	  'make bench          side by side with peers' \
+	  'make bench-density  how many editors fit on this machine, side by side with code-server' \
 	  'make clean          remove target and tests/node_modules (the cache stays)' \
-	  'not there yet:      bench-density deb rpm'
+	  'not there yet:      deb rpm'
 
 run: build
 	@printf '\n== serving on 127.0.0.1:%s, data in %s\n' '$(PORT)' '$(DATA_DIR)'
@@ -84,7 +85,12 @@ bench:
 	@$(MAKE) --no-print-directory build
 	$(call step,benchmark,"$$(packaging/engine/build.sh --node)" benches/bench.mjs)
 
-bench-density deb rpm:
+bench-density:
+	$(call step,set up for the benchmark,packaging/setup.sh bench)
+	@$(MAKE) --no-print-directory build
+	$(call step,density,"$$(packaging/engine/build.sh --node)" benches/density.mjs)
+
+deb rpm:
 	@echo 'not there yet: $@'; exit 1
 
 clean:

@@ -1,5 +1,6 @@
 // Our own daemon, and what it says about the engine that it runs.
 
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +9,14 @@ import { commandLine, end, start, tempDir, tree, until } from './processes.mjs';
 
 const program = process.env.HOODY_CODE_BIN ?? fileURLToPath(new URL('../../target/release/hoody-code', import.meta.url));
 
-/** Starts a daemon with a data directory of its own and waits until it serves. */
-export async function startDaemon(name, env = {}) {
+/** Starts a daemon with a data directory of its own and waits until it serves. `config`: more of the configuration, as TOML. */
+export async function startDaemon(name, env = {}, config = '') {
   const dir = tempDir(name);
-  const config = path.join(dir, 'config.toml');
+  const file = path.join(dir, 'config.toml');
   // nginx and code-server write no access log either.
-  fs.writeFileSync(config, '[server]\ndrain = "1s"\n\n[log]\naccess = false\n');
+  fs.writeFileSync(file, `[server]\ndrain = "1s"\n\n[log]\naccess = false\n\n${config}`);
   const dataDir = path.join(dir, 'data');
-  const process = start(program, ['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--auth', 'none', '--config', config], { env: { ...globalThis.process.env, ...env } });
+  const process = start(program, ['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--auth', 'none', '--config', file], { env: { ...globalThis.process.env, ...env } });
   const url = await until('our daemon', () => {
     if (process.child.exitCode !== null || !process.pid) throw new Error(`our daemon ended: ${process.output().trim()}`);
     return process.output().match(/^http:\/\/[^\s]+$/m)?.[0];
@@ -25,6 +26,8 @@ export async function startDaemon(name, env = {}) {
   return {
     name: 'hoody-code',
     pid: process.pid,
+    dir,
+    dataDir,
     port,
     address: { port, host: '127.0.0.1' },
     instanceDir,
@@ -32,8 +35,15 @@ export async function startDaemon(name, env = {}) {
     /** The engine's main process; none while it does not run. */
     enginePid: () => tree(process.pid).find((p) => p.parent === process.pid && isEngine(p.pid))?.pid,
     state: async () => JSON.parse((await get({ port, host: '127.0.0.1' }, '/api/v1/code/status')).body).state,
-    end: () => end(process),
+    end: (patience) => end(process, patience),
   };
+}
+
+/** Whether this build knows what `config` (TOML) asks for: unknown keys are refused. */
+export function understands(config) {
+  const file = path.join(tempDir('check'), 'config.toml');
+  fs.writeFileSync(file, config);
+  return spawnSync(program, ['config', 'check', '--file', file], { stdio: 'ignore', timeout: 20_000 }).status === 0;
 }
 
 function isEngine(pid) {

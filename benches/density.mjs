@@ -1,0 +1,100 @@
+// How many editors fit on a machine: ours and code-server in one run. `make bench-density` sets everything up and calls this.
+//
+//   density.mjs [PART…]     all parts, or some of: front ours peer
+//
+// DENSITY_LEVELS=1,20,60,200 are the numbers of instances, DENSITY_MINUTES=25 is the time for all of it. Prints tables and leaves
+// output/density.json beside this file. What is measured and how: README.md.
+
+import fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { installCodeServer } from './lib/code-server.mjs';
+import { engineOf, startDaemon } from './lib/daemon.mjs';
+import { measureHost } from './lib/density/crowd.mjs';
+import { measureSockets, measureTables } from './lib/density/front.mjs';
+import { idlePolicy, startOurs, startPeer } from './lib/density/hosts.mjs';
+import { report, targets } from './lib/density/report.mjs';
+import { makeRecording } from './lib/density/studio.mjs';
+import { round } from './lib/numbers.mjs';
+import { cleanUp, cleanUpAlways, watchOthers } from './lib/processes.mjs';
+import { machine } from './lib/report.mjs';
+import { pickFiles } from './lib/static-files.mjs';
+
+const PARTS = ['front', 'ours', 'peer'];
+const asked = process.argv.slice(2);
+const unknown = asked.filter((part) => !PARTS.includes(part));
+if (unknown.length > 0) {
+  console.error(`density: no part ${unknown.join(', ')} (there are ${PARTS.join(', ')})`);
+  process.exit(64);
+}
+const wanted = (part) => asked.length === 0 || asked.includes(part);
+const levels = (process.env.DENSITY_LEVELS ?? '1,20,60,200').split(',').map(Number);
+const minutes = Number(process.env.DENSITY_MINUTES ?? 25);
+const say = (text) => console.error(`density: ${text}`);
+const began = performance.now();
+const result = { began: new Date().toISOString(), machine: machine(), levels, problems: [], checks: {}, hosts: {} };
+/** Minutes until the given share of all the time is used up. */
+const minutesTo = (share) => Math.max(1, minutes * share - (performance.now() - began) / 60_000);
+
+async function attempt(what, work) {
+  try {
+    return await work();
+  } catch (error) {
+    const problem = `${what}: ${error.message.split('\n')[0]}`;
+    result.problems.push(problem);
+    say(`cannot do ${problem}`);
+    return undefined;
+  }
+}
+
+/** Records at hosts of its own, then measures one. */
+async function crowd(name, start, time) {
+  const made = await attempt(`${name}, recording`, () => makeRecording(start, (text) => say(`${name}: ${text}`)));
+  if (!made) return;
+  result.checks[name] = made.check;
+  if (!made.check.agrees) result.problems.push(`${name}: the client is not like the browser (see its table)`);
+  await attempt(name, async () => {
+    const figures = await measureHost({ host: await start(), recording: made.recording, levels, minutes: time, say });
+    result.hosts[name] = figures;
+    result.problems.push(...figures.failures.map((failure) => `${name}, ${failure}`));
+  });
+}
+
+async function main() {
+  cleanUpAlways();
+  const others = watchOthers();
+  const daemon = await startDaemon('ours');
+  const engine = await engineOf(daemon);
+  await daemon.end();
+  result.engine = { id: engine.id, version: engine.product.version };
+  const policy = idlePolicy();
+  if (!policy.config) say('this build has no idle policy: what is left stays as it is');
+  if (wanted('front')) {
+    const [{ name: file }] = pickFiles(engine);
+    say('routing and tables');
+    result.tables = await attempt('routing and tables', () => measureTables({ engine, policy, file }));
+    say('websockets');
+    result.sockets = await attempt('websockets', () => measureSockets({ engine, policy }));
+  }
+  if (wanted('ours')) await crowd('hoody-code', () => startOurs(policy), minutesTo(wanted('peer') ? 0.65 : 0.9));
+  if (wanted('peer')) {
+    const entry = await attempt('code-server', () => installCodeServer(engine, say));
+    if (entry) await crowd('code-server', async () => startPeer(engine, entry), minutesTo(0.9));
+  }
+  result.others = round(others(), 3);
+  result.minutes = round((performance.now() - began) / 60_000, 1);
+  result.targets = targets(result);
+  const output = fileURLToPath(new URL('output/', import.meta.url));
+  fs.mkdirSync(output, { recursive: true });
+  fs.writeFileSync(`${output}density.json`, `${JSON.stringify(result, undefined, 2)}\n`);
+  console.log(report(result));
+}
+
+try {
+  await main();
+} catch (error) {
+  say(error.message);
+  process.exitCode = 1;
+} finally {
+  cleanUp();
+}
+process.exit();

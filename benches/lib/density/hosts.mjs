@@ -1,0 +1,95 @@
+// Who is measured: one daemon of ours with N instances, or N code-servers, which is what somebody would have to run in its place.
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { startCodeServer } from '../code-server.mjs';
+import { startDaemon, understands } from '../daemon.mjs';
+import { tempDir } from '../processes.mjs';
+import { get } from '../wire.mjs';
+import { diskMb, members, usage } from './usage.mjs';
+
+/** What of the idle policy is asked for, the shortest that this build takes; nothing when it knows none. */
+export function idlePolicy() {
+  const tries = ['5s', '10s', '30s', '60s'].flatMap((time) => [
+    { stopAfter: parseInt(time, 10), config: `stop_after = "${time}"\nabandoned_after = "${time}"\n` },
+    { stopAfter: parseInt(time, 10), config: `stop_after = "${time}"\n` },
+  ]);
+  return tries.find(({ config }) => understands(`[instances]\n${config}`)) ?? { config: '' };
+}
+
+/** A folder for the editor of `id` to open. */
+function folderOf(root, id) {
+  const folder = path.join(root, 'work', id);
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, 'hello.txt'), 'hello\n');
+  return folder;
+}
+
+/** Ends what is left of a host: whatever has its directory in its environment was started by it. */
+function sweep(root) {
+  for (const pid of members([], root)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // Ended meanwhile.
+    }
+  }
+}
+
+/**
+ * One daemon of ours. What every host has: `prepare(id)` makes an instance ready to be opened and gives its `address` and the
+ * `path` of its page; `usage()`; `disk(id)` in MB; `restingKinds`, the processes that are there when all are at rest.
+ */
+export async function startOurs(policy, more = '') {
+  const daemon = await startDaemon('dense', {}, `[instances]\nmax_running = 250\n${policy.config}\n[limits]\nconnections = 4096\n${more}`);
+  const root = daemon.dir;
+  return {
+    name: 'hoody-code',
+    root,
+    daemon,
+    policy,
+    pids: () => [daemon.pid],
+    async prepare(id) {
+      return { address: daemon.address, path: `/i/${id}/?folder=${encodeURIComponent(folderOf(root, id))}` };
+    },
+    usage: () => usage([daemon.pid], root),
+    disk: (id) => diskMb(path.join(daemon.dataDir, 'instances', id)),
+    async running() {
+      const { instances } = JSON.parse((await get(daemon.address, '/api/v1/code/health')).body);
+      return instances.running + instances.starting + instances.stopping;
+    },
+    async end() {
+      await daemon.end(40);
+      sweep(root);
+    },
+  };
+}
+
+/** One code-server per instance, each with directories and a port of its own. */
+export function startPeer(engine, entry) {
+  const root = tempDir('dense');
+  const servers = new Map();
+  return {
+    name: 'code-server',
+    root,
+    policy: { config: '' },
+    pids: () => [...servers.values()].map((server) => server.pid),
+    async prepare(id) {
+      let server = servers.get(id);
+      if (!server) {
+        const dir = path.join(root, id);
+        fs.mkdirSync(dir, { recursive: true });
+        server = await startCodeServer(engine, entry, dir);
+        servers.set(id, server);
+      }
+      return { address: server.address, path: `/?folder=${encodeURIComponent(folderOf(root, id))}` };
+    },
+    usage: () => usage([...servers.values()].map((server) => server.pid), root),
+    disk: (id) => diskMb(path.join(root, id)),
+    running: async () => servers.size,
+    async end() {
+      await Promise.all([...servers.values()].map((server) => server.end()));
+      sweep(root);
+    },
+  };
+}
