@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::extensions::Extensions;
+use super::file::Written;
 use super::login::Login;
 use super::tls::Tls;
 use crate::model::WebOrigin;
 
 /// The whole configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
@@ -34,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// What the files say, for telling what a reload changes.
+    pub written: Written,
 }
 
 /// Where the daemon listens and who it answers.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 use super::error::ConfigError;
 use super::extensions;
+use super::file::{self, Written};
 use super::hosting::Hosting;
 use super::login::{self, PasswordFlags};
 use super::{raw, tls};
@@ -39,16 +40,20 @@ pub struct Overrides {
 /// The largest file that may be added to a page.
 const MAX_PAGE_FILE: u64 = 4 << 20;
 
-/// Reads the file that `overrides` names (none: defaults) and checks every value.
+/// Reads the file that `overrides` names (none: defaults) with what is in `conf.d` beside it, and checks every value.
 ///
 /// # Errors
 /// With the file and line, or the key, and what would be right.
 pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
-    let file = match &overrides.config {
-        Some(path) => read(path)?,
-        None => raw::File::default(),
+    let (written, file) = match &overrides.config {
+        Some(path) => {
+            let written = file::read(path)?;
+            let file = written.file(path)?;
+            (written, file)
+        }
+        None => (Written::default(), raw::File::default()),
     };
-    Ok(check(file, overrides)?.0)
+    Ok(Config { written, ..check(file, overrides)?.0 })
 }
 
 /// Checks every value of `file`, the parts of the broker as well: a mistake in them should stop the reload that the operator looks at, not
@@ -67,6 +72,7 @@ pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<(Config, H
         page: page(file.page, &file.embed, overrides.page_loader)?,
         limits: limits(&file.limits)?,
         log: log(file.log)?,
+        written: Written::default(),
     };
     let hosting = Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
     Ok((config, hosting))
@@ -96,10 +102,7 @@ pub struct BrokerConfig {
 /// # Errors
 /// As [`load`].
 pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
-    let file = match read(path) {
-        Err(ConfigError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => raw::File::default(),
-        other => other?,
-    };
+    let file = file::read_if_there(path)?.file(path)?;
     Ok(BrokerConfig {
         hosting: Hosting::check(&file.accounts, file.network, (file.class, file.instance))?,
         engine: file.engine.path,
@@ -113,11 +116,6 @@ pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
 
 /// What the editor is called when the operator does not say.
 const DEFAULT_NAME: &str = "Hoody Code";
-
-pub(super) fn read(path: &Path) -> Result<raw::File, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|e| ConfigError::Parse { path: path.to_owned(), message: e.to_string() })
-}
 
 fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError> {
     let listen = if overrides.listen.is_empty() { raw.listen.unwrap_or_default() } else { overrides.listen.clone() };

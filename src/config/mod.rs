@@ -3,7 +3,9 @@
 mod checked;
 mod error;
 mod extensions;
+mod file;
 mod hosting;
+mod known;
 mod load;
 mod login;
 mod ports;
@@ -14,6 +16,7 @@ mod tls;
 pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 pub use error::ConfigError;
 pub use extensions::Extensions;
+pub use file::{Written, at_next_start};
 pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
 pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
 pub use login::{Login, PasswordFlags, PasswordSource};

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::checked::{Config, Launcher, ListenAddress, LogFormat};
 use super::error::ConfigError;
+use super::file;
 use super::hosting::{Base, Class, Hosting, Mount, NetworkMode};
-use super::load::{Overrides, check, read};
+use super::load::{Overrides, check};
 use super::raw;
 use crate::model::Gallery;
 
@@ -22,7 +23,7 @@ const HIDDEN: &str = "(hidden)";
 /// # Errors
 /// As [`load`](super::load) has them.
 pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
-    let file = || path.map_or_else(|| Ok(raw::File::default()), read);
+    let file = || path.map_or_else(|| Ok(raw::File::default()), |path| file::read(path)?.file(path));
     let (config, hosting) = check(file()?, &Overrides::default())?;
     let raw = file()?;
     let server = &config.server;

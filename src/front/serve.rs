@@ -17,7 +17,7 @@ use super::listener::{Bound, Kind};
 use super::secrets::Secrets;
 use crate::assets::Assets;
 use crate::auth::MadePassword;
-use crate::config::{Config, ConfigError, Launcher};
+use crate::config::{Config, ConfigError, Launcher, at_next_start};
 use crate::engine::{self, Engine, ServerOptions};
 use crate::instances::{IdleClocks, Instances, Settings, StateStore};
 use crate::launch::{self, ProcessLauncher, ProcessOptions, SystemdLauncher};
@@ -289,9 +289,17 @@ fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
             for name in needs_restart(&old.config, &config) {
                 tracing::warn!("{name} changed: takes effect at the next start");
             }
+            // Names alone: a value may be a password's hash.
+            let changes = old.config.written.changes(&config.written);
+            let waiting = at_next_start(&changes);
+            if !waiting.is_empty() {
+                tracing::warn!("{}: instances that run take it up when they are started again", waiting.join(", "));
+            }
             app.instances.configure(settings(&config));
             app.reload(config);
-            tracing::info!("configuration reloaded");
+            let changes =
+                if changes.is_empty() { "no key has another value".to_owned() } else { format!("changed: {}", changes.join(", ")) };
+            tracing::info!("configuration reloaded, {changes}");
             let instances = app.instances.clone();
             // Aside: with hundreds of instances it takes longer than a watchdog waits.
             tokio::spawn(async move {
