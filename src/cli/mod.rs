@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod drain;
 mod engine;
 mod extensions;
 mod generate;
@@ -10,8 +11,10 @@ mod password;
 mod table;
 
 pub use args::{
-    Cli, Command, ConfigCommand, ControlOptions, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs, ServeArgs, SessionsCommand,
+    Cli, Command, ConfigCommand, ControlOptions, DrainArgs, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs, ServeArgs,
+    SessionsCommand,
 };
+pub use drain::run as run_drain;
 pub use engine::run as run_engine;
 pub use extensions::{run_extensions, run_open};
 pub use generate::run as run_generate;

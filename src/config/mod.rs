@@ -14,7 +14,7 @@ pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFo
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
-pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
+pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker, parse_time};
 pub use login::{Login, PasswordFlags, PasswordSource};
 pub use ports::Ports;
 pub use tls::Tls;
