@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::auth;
 use crate::cli::{
-    Cli, Command, ConfigCommand, ServeArgs, read_password, run_engine, run_extensions, run_generate, run_health, run_instances, run_open,
-    run_sessions,
+    Cli, Command, ConfigCommand, ServeArgs, read_password, run_drain, run_engine, run_extensions, run_generate, run_health, run_instances,
+    run_open, run_sessions,
 };
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
@@ -47,6 +47,10 @@ pub fn run() -> ExitCode {
             Err(e) => fail(e.exit_code(), &e),
         },
         Command::Open(args) => match run_open(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Drain(args) => match run_drain(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
         },

@@ -1,6 +1,7 @@
 //! All commands and options. One definition feeds the parser and the help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -26,6 +27,8 @@ pub enum Command {
     Instances(InstancesCommand),
     /// Print the URL of a folder in an editor, start that editor, and open a browser where there is one.
     Open(OpenArgs),
+    /// Empty the host: nothing new starts, what runs goes on until nobody uses it, or until a deadline.
+    Drain(DrainArgs),
     /// See and change the extensions of an instance.
     #[command(subcommand)]
     Extensions(ExtensionsCommand),
@@ -220,6 +223,26 @@ pub enum InstancesCommand {
         #[command(flatten)]
         ask: AskOptions,
     },
+}
+
+/// How the host is emptied.
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Take instances in again.
+    #[arg(long, conflicts_with_all = ["deadline", "idle", "wait"])]
+    pub off: bool,
+    /// After this time everything that still runs is stopped: `30min`, `2h`, `0s` for now. Without it nothing in use is.
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_time)]
+    pub deadline: Option<Duration>,
+    /// Stop an instance when nobody has used it for this long.
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_time, default_value = "10min")]
+    pub idle: Duration,
+    /// Come back when nothing runs any more.
+    #[arg(long)]
+    pub wait: bool,
+    /// How to ask.
+    #[command(flatten)]
+    pub ask: AskOptions,
 }
 
 /// The commands on sessions.

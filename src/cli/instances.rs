@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::args::{AskOptions, InstancesCommand, SessionsCommand};
 use super::caller::Caller;
 use super::client::ClientError;
+use super::drain;
 use super::progress::Progress;
 use super::table::Table;
 use crate::model::InstanceId;
@@ -30,6 +31,9 @@ pub enum InstancesError {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody has ended the drain that was waited for.
+    #[error("the drain has been ended meanwhile")]
+    Undrained,
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
@@ -42,6 +46,7 @@ impl InstancesError {
             Self::Client(error) => error.exit_code(),
             Self::Journal(_) => 69,
             Self::File { .. } => 66,
+            Self::Undrained => 75,
             Self::Write(_) => 74,
         }
     }
@@ -59,6 +64,9 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             let answer = order(ask, Method::GET, "/api/v1/instances".to_owned())?;
             if ask.control.json {
                 return print(&answer["instances"]);
+            }
+            if !answer["draining"].is_null() {
+                eprintln!("{}; `hoody-code drain --off` ends that", drain::line(&answer));
             }
             Ok(list(answer["instances"].as_array().map(Vec::as_slice).unwrap_or_default())?)
         }

@@ -3,6 +3,7 @@
 mod args;
 mod caller;
 mod client;
+mod drain;
 mod engine;
 mod extensions;
 mod generate;
@@ -13,9 +14,10 @@ mod table;
 mod url;
 
 pub use args::{
-    AskOptions, Cli, Command, ConfigCommand, ControlOptions, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs, ServeArgs,
-    SessionsCommand,
+    AskOptions, Cli, Command, ConfigCommand, ControlOptions, DrainArgs, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs,
+    ServeArgs, SessionsCommand,
 };
+pub use drain::run as run_drain;
 pub use engine::run as run_engine;
 pub use extensions::{run_extensions, run_open};
 pub use generate::run as run_generate;

@@ -292,7 +292,15 @@ fn positive(key: &'static str, value: Option<usize>, default: usize) -> Result<u
 
 pub(super) fn duration(key: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
     let Some(text) = value else { return Ok(default) };
-    let wrong = || ConfigError::value(key, format!("'{text}' is not a time such as '30s', '10min' or '7d'"));
+    parse_time(text).map_err(|message| ConfigError::value(key, message))
+}
+
+/// A time as people write it: `30s`, `10min`, `7d`.
+///
+/// # Errors
+/// With what would be right.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a time such as '30s', '10min' or '7d'");
     // Days are 24 hours here: nothing in this file means the calendar.
     let span = match text.strip_suffix('d') {
         Some(days) => jiff::SignedDuration::from_hours(days.trim().parse::<i64>().ok().and_then(|d| d.checked_mul(24)).ok_or_else(wrong)?),

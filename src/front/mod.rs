@@ -9,6 +9,7 @@ mod app;
 mod connection;
 mod control;
 mod cookies;
+mod drain;
 mod error;
 mod extensions;
 mod gate;

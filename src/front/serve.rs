@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::app::App;
 use super::connection::{self, Arrival};
+use super::drain;
 use super::error::ServeError;
 use super::listener::{Bound, Kind};
 use super::secrets::Secrets;
@@ -34,6 +35,9 @@ const MOST_OPERATORS: usize = 16;
 
 /// The file in `state` that keeps the idle clocks.
 const CLOCKS: &str = "idle.json";
+
+/// The file in `state` that says that the host is being emptied.
+const DRAIN: &str = "drain.json";
 
 /// How often what runs is looked at: for the clocks, and for the line that `systemctl status` shows.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
@@ -64,6 +68,7 @@ impl Service {
         let store = StateStore::open(data_dir.join("state"))?;
         let launcher = launcher(&config, &engine).await?;
         let instances = Instances::new(launcher, settings(&config));
+        instances.keep_drain_at(data_dir.join("state").join(DRAIN));
         let clocks = IdleClocks::new(data_dir.join("state").join(CLOCKS));
         // Without the broker there is nothing to take over and nothing to start: better a service that says so than none.
         match tokio::time::timeout(ADOPT_DEADLINE, instances.adopt(clocks.read(SystemTime::now()))).await {
@@ -194,7 +199,7 @@ pub async fn serve(
     };
     drop((listeners, doors));
     watching.abort();
-    drain(&app, &connections).await;
+    finish(&app, &connections).await;
     result
 }
 
@@ -206,6 +211,7 @@ async fn watch(app: Arc<App>) {
     let mut said = String::new();
     loop {
         ticks.tick().await;
+        drain::go_on(&app);
         let now = app.instances.idle_clocks();
         let writing = tokio::task::spawn_blocking(move || {
             let written = clocks.write(now);
@@ -236,7 +242,8 @@ fn census(app: &App) -> String {
     let idle = app.instances.idle_clocks().values().filter(|since| since.is_some()).count();
     let (running, starting, failed) = (count("running"), count("starting"), count("failed"));
     let noun = if running == 1 { "instance" } else { "instances" };
-    format!("{running} {noun} running, {idle} of them idle, {starting} starting, {failed} failed")
+    let drained = if app.instances.drain().is_some() { "being drained: " } else { "" };
+    format!("{drained}{running} {noun} running, {idle} of them idle, {starting} starting, {failed} failed")
 }
 
 /// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
@@ -257,7 +264,7 @@ fn passes(error: &io::Error) -> bool {
 }
 
 /// Ends in order: no new connections, answers under way finish, websockets get their time, then instances end.
-async fn drain(app: &App, connections: &TaskTracker) {
+async fn finish(app: &App, connections: &TaskTracker) {
     let limit = app.live().config.server.drain;
     app.stopping.cancel();
     app.tunnels.close();

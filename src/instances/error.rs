@@ -28,6 +28,9 @@ pub enum AcquireError {
         /// The last lines of its engine's output, for its owner only.
         log: Vec<String>,
     },
+    /// The host is being emptied.
+    #[error("nothing starts on this server at the moment: it is being emptied")]
+    Draining,
     /// The daemon is going down.
     #[error("the service is shutting down")]
     ShuttingDown,

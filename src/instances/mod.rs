@@ -1,6 +1,7 @@
 //! The instances: which there are, what state they are in, who uses them, and what is remembered of each.
 
 mod clocks;
+mod drain;
 mod error;
 mod lease;
 mod machine;
@@ -11,6 +12,7 @@ mod starter;
 mod store;
 
 pub use clocks::IdleClocks;
+pub use drain::{DRAIN_IDLE, Drain};
 pub use error::{AcquireError, RoamingError, StoreError};
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings, Status};

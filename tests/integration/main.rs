@@ -10,6 +10,7 @@ mod api;
 mod assets;
 mod control;
 mod description;
+mod drain;
 mod extensions;
 mod fail2ban;
 mod framing;
