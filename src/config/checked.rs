@@ -91,6 +91,8 @@ pub struct Instances {
     pub request_wait: Duration,
     /// How long terminals of closed windows go on.
     pub keep_terminals: Duration,
+    /// How long the extension host of a page that is gone goes on.
+    pub abandoned_after: Duration,
 }
 
 /// What the pages look like and what VS Code is told.

@@ -186,7 +186,15 @@ fn instances(raw: &raw::Instances) -> Result<Instances, ConfigError> {
         start_timeout: duration("start_timeout", raw.start_timeout.as_deref(), Duration::from_secs(30))?,
         request_wait: duration("request_wait", raw.request_wait.as_deref(), Duration::from_secs(20))?,
         keep_terminals: duration("keep_terminals", raw.keep_terminals.as_deref(), Duration::from_secs(7 * 24 * 3600))?,
+        abandoned_after: duration("abandoned_after", raw.abandoned_after.as_deref(), Duration::from_secs(3 * 60))?,
     };
+    if instances.abandoned_after < Duration::from_secs(1) {
+        return Err(ConfigError::value("abandoned_after", "less than a second leaves no time to come back"));
+    }
+    if instances.keep_terminals < Duration::from_secs(1) {
+        // The engine counts seconds, and takes 0 for 'never come back'.
+        return Err(ConfigError::value("keep_terminals", "must be at least 1 s"));
+    }
     Ok(instances)
 }
 

@@ -51,6 +51,7 @@ pub(super) struct Instances {
     pub(super) start_timeout: Option<String>,
     pub(super) request_wait: Option<String>,
     pub(super) keep_terminals: Option<String>,
+    pub(super) abandoned_after: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

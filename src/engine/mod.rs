@@ -6,6 +6,7 @@
 //! - `warm`: fill V8's compile cache once, so that every start is quicker.
 //! - [`command`]: arguments and environment of one start.
 //! - [`processes`]: which processes of an instance are its own, and which the user's.
+//! - `connection`: end what a page has left behind.
 //! - [`extensions`]: what is installed in an instance, and how that is changed.
 //!
 //! Nothing here knows users, HTTP or units. The command line, the launchers and the broker call it.
@@ -13,6 +14,8 @@
 #[cfg(feature = "front")]
 mod adding;
 pub mod command;
+#[cfg(feature = "front")]
+pub mod connection;
 #[cfg(feature = "front")]
 mod copy;
 pub mod error;

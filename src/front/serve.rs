@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
+use super::abandoned;
 use super::app::App;
 use super::connection::{self, Arrival};
 use super::drain;
@@ -164,6 +165,7 @@ pub async fn serve(
     let mut heartbeat = watchdog();
     notify(&[NotifyState::Ready, NotifyState::Status(&census(&app))]);
     let mut watching = tokio::spawn(watch(Arc::clone(&app)));
+    let mut ending = tokio::spawn(abandoned::run(Arc::clone(&app)));
     tokio::pin!(stop);
     let result = loop {
         let accepted = tokio::select! {
@@ -174,6 +176,7 @@ pub async fn serve(
                 continue;
             }
             _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
+            _ = &mut ending => break Err(ServeError::System { what: "end what pages have left", source: io::ErrorKind::BrokenPipe.into() }),
             // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
             _ = heartbeat.tick() => {
                 notify(&[NotifyState::Watchdog]);
@@ -199,6 +202,7 @@ pub async fn serve(
     };
     drop((listeners, doors));
     watching.abort();
+    ending.abort();
     finish(&app, &connections).await;
     result
 }

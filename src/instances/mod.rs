@@ -1,6 +1,7 @@
 //! The instances: which there are, what state they are in, who uses them, and what is remembered of each.
 
 mod clocks;
+mod connections;
 mod drain;
 mod error;
 mod lease;
@@ -12,6 +13,7 @@ mod starter;
 mod store;
 
 pub use clocks::IdleClocks;
+pub use connections::{Connections, Due};
 pub use drain::{DRAIN_IDLE, Drain};
 pub use error::{AcquireError, RoamingError, StoreError};
 pub use lease::Lease;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::machine::{Event, Machine};
 use super::registry::{Instance, Instances};
 use super::starter;
-use crate::launch::{Known, LaunchError, Left};
+use crate::launch::{Connector, Known, LaunchError, Left};
 use crate::model::{InstanceId, InstanceState, Usage};
 
 impl Instances {
@@ -56,6 +56,14 @@ impl Instances {
         let connector = self.known(id)?.cell().connector.clone()?;
         let usage = connector.usage().await;
         usage.inspect_err(|e| tracing::debug!(instance = %id, "cannot tell what it uses: {e}")).ok()
+    }
+
+    /// The run of an instance that runs, and the way to reach it without using it: no lease, and nothing that the idle clock notices.
+    pub fn reach(&self, id: &InstanceId) -> Option<(u64, Arc<dyn Connector>)> {
+        let instance = self.known(id)?;
+        let cell = instance.cell();
+        let connector = cell.connector.clone()?;
+        Some((cell.machine.generation(), connector))
     }
 
     /// All instances that have something, also those at rest.

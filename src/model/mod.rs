@@ -11,6 +11,7 @@ mod origin;
 mod password;
 mod path;
 mod port;
+mod reconnection_token;
 mod state;
 mod usage;
 
@@ -24,6 +25,7 @@ pub use origin::{InvalidOrigin, WebOrigin};
 pub use password::{InvalidPassword, MAX_PASSWORD, Password};
 pub use path::{AbsolutePath, InvalidPath};
 pub use port::{InvalidPort, Port};
+pub use reconnection_token::{InvalidReconnectionToken, ReconnectionToken};
 pub use state::{EndCause, FailureCause, InstanceState, Stage};
 pub use usage::Usage;
 

@@ -29,12 +29,19 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let (client_in, client_out) = split(client);
-    let (upstream_in, upstream_out) = split(upstream);
+    let (mut client_in, mut client_out) = split(client);
+    let (mut upstream_in, mut upstream_out) = split(upstream);
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     {
-        let up = direction(client_in, upstream_out, &sent);
-        let down = direction(upstream_in, client_out, &received);
+        // Who has said all is told to the other: nothing more comes.
+        let up = async {
+            copy(&mut client_in, &mut upstream_out, &sent).await;
+            let _ = upstream_out.shutdown().await;
+        };
+        let down = async {
+            copy(&mut upstream_in, &mut client_out, &received).await;
+            let _ = client_out.shutdown().await;
+        };
         tokio::pin!(up, down);
         tokio::select! {
             () = &mut up => drop(timeout(LINGER, &mut down).await),
@@ -45,21 +52,56 @@ where
     Traffic { sent: sent.into_inner(), received: received.into_inner() }
 }
 
-/// Copies until `from` ends or either side breaks, then tells `to` that nothing more comes.
-async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+/// As [`tunnel`], but an `upstream` that has not ended is not told of the client's end; it is given back.
+pub async fn tunnel_keeping<C, U>(client: C, upstream: U, cut: impl Future<Output = ()>) -> (Traffic, Option<U>)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut client_in, mut client_out) = split(client);
+    let (mut upstream_in, mut upstream_out) = split(upstream);
+    let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
+    let left = {
+        let up = copy(&mut client_in, &mut upstream_out, &sent);
+        let down = async {
+            let end = copy(&mut upstream_in, &mut client_out, &received).await;
+            let _ = client_out.shutdown().await;
+            end
+        };
+        tokio::pin!(up, down);
+        tokio::select! {
+            // A client that says goodbye makes the upstream end as well.
+            End::Source = &mut up => !matches!(timeout(LINGER, &mut down).await, Ok(End::Source)),
+            end = &mut down => matches!(end, End::Target),
+            () = cut => false,
+        }
+    };
+    let traffic = Traffic { sent: sent.into_inner(), received: received.into_inner() };
+    (traffic, left.then(|| upstream_in.unsplit(upstream_out)))
+}
+
+/// Why nothing is copied any more.
+enum End {
+    /// Where it came from has ended.
+    Source,
+    /// Where it went to takes nothing.
+    Target,
+}
+
+/// Copies until `from` ends or either side breaks.
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), count: &AtomicU64) -> End {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer).await {
-            Ok(0) | Err(_) => break,
+            Ok(0) | Err(_) => return End::Source,
             Ok(n) => {
                 if to.write_all(&buffer[..n]).await.is_err() || to.flush().await.is_err() {
-                    break;
+                    return End::Target;
                 }
                 count.fetch_add(n as u64, Ordering::Relaxed);
             }
         }
     }
-    let _ = to.shutdown().await;
 }
 
 #[cfg(test)]
@@ -85,5 +127,31 @@ mod tests {
         assert_eq!(rest, b"pong!");
         drop(browser);
         assert_eq!(running.await.unwrap(), Traffic { sent: 4, received: 5 });
+    }
+
+    #[tokio::test]
+    async fn an_upstream_outlives_the_client_that_is_gone() {
+        let (browser, client) = duplex(16);
+        let (mut engine, upstream) = duplex(16);
+        let running = tokio::spawn(tunnel_keeping(client, upstream, std::future::pending()));
+        drop(browser);
+        let (_, kept) = running.await.unwrap();
+        let mut kept = kept.unwrap();
+        engine.write_all(b"still here").await.unwrap();
+        let mut got = [0; 10];
+        kept.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"still here");
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_has_ended_is_not_kept() {
+        let (mut browser, client) = duplex(16);
+        let (mut engine, upstream) = duplex(16);
+        let running = tokio::spawn(tunnel_keeping(client, upstream, std::future::pending()));
+        browser.write_all(b"goodbye").await.unwrap();
+        let mut got = [0; 7];
+        engine.read_exact(&mut got).await.unwrap();
+        drop((browser, engine));
+        assert!(running.await.unwrap().1.is_none());
     }
 }

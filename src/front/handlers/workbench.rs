@@ -171,6 +171,7 @@ async fn shape(
     let page = &context.live.config.page;
     let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
+    head.push_str(pages::RECONNECT);
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
