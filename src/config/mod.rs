@@ -9,8 +9,9 @@ mod login;
 mod ports;
 mod raw;
 mod tls;
+mod touch;
 
-pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
+pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server, Touch};
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};

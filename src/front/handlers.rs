@@ -16,6 +16,7 @@ pub(super) mod open;
 mod port;
 mod start;
 mod status;
+mod touch;
 mod workbench;
 
 use std::sync::Arc;

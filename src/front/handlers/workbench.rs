@@ -14,7 +14,7 @@ use super::super::query::Parameters;
 use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
-use super::port;
+use super::{port, touch};
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
@@ -159,6 +159,8 @@ async fn shape(context: &Context, response: Response<Incoming>, special: Option<
     let page = &context.live.config.page;
     let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
+    let own = special.as_ref().map(|special| &special.settings);
+    head.push_str(&touch::head(&page.touch, own));
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
