@@ -59,6 +59,8 @@ fn for_phones() -> Value {
         "diffEditor.renderSideBySide": false,
         // 50 columns on most phones.
         "terminal.integrated.fontSize": 12,
+        // Phones take the graphics processor away from pages in the background, and a terminal of this size needs none.
+        "terminal.integrated.gpuAcceleration": "off",
         // The list of terminals beside them; they are in the panel's title then.
         "terminal.integrated.tabs.enabled": false,
         "security.workspace.trust.banner": "never",

@@ -14,12 +14,13 @@ const PREFIX: &str = "touch/";
 
 const JS: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 7] = [
     ("main.js", JS, include_str!("touch/main.js")),
     ("layout.js", JS, include_str!("touch/layout.js")),
     ("room.js", JS, include_str!("touch/room.js")),
     ("drawer.js", JS, include_str!("touch/drawer.js")),
     ("keys.js", JS, include_str!("touch/keys.js")),
+    ("typed.js", JS, include_str!("touch/typed.js")),
     ("touch.css", "text/css; charset=utf-8", include_str!("touch/touch.css")),
 ];
 

@@ -3,6 +3,8 @@
 // The keys never take the focus. What they send are the events that a keyboard sends, to whatever has the focus; where an event
 // made by a script has no effect by itself (text, a caret in a plain field), the effect is brought about, too.
 
+import { takeTyped } from "./typed.js";
+
 const key = (label, name, key, keyCode, code = key) => ({ label, name, key, keyCode, code });
 
 const KEYS = [
@@ -82,7 +84,7 @@ export function startKeys(room) {
     hardware = true;
     update();
   }, true);
-  takeFromKeyboard();
+  takeTyped(() => held.ctrlKey || held.altKey, press);
   update();
 }
 
@@ -167,19 +169,4 @@ function move(target, by) {
   const { selectionStart: start, selectionEnd: end } = target;
   const at = start === end ? Math.max(0, Math.min(target.value.length, start + by)) : by < 0 ? start : end;
   target.setSelectionRange(at, at);
-}
-
-/** A letter of the keyboard on the screen, while a modifier of ours is held. */
-function takeFromKeyboard() {
-  const take = (event, text) => {
-    if (!event.isTrusted || !(held.ctrlKey || held.altKey) || text?.length !== 1 || !event.cancelable) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    const upper = text.toUpperCase();
-    const letter = /[A-Z]/.test(upper);
-    press({ key: text.toLowerCase(), code: letter ? `Key${upper}` : /\d/.test(text) ? `Digit${text}` : "", keyCode: upper.charCodeAt(0) });
-  };
-  addEventListener("keydown", (event) => !event.ctrlKey && !event.metaKey && take(event, event.key), true);
-  // Most keyboards on screens do not say which key it was, only which text there is to be.
-  addEventListener("beforeinput", (event) => take(event, event.data), true);
 }

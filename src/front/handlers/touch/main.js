@@ -17,7 +17,7 @@ if (touch) {
   const style = document.createElement("link");
   Object.assign(style, { rel: "stylesheet", href: new URL("./touch.css", import.meta.url) });
   document.head.append(style);
-  document.documentElement.classList.add("hoody-touch");
+  document.documentElement.classList.add(phone ? "hoody-phone" : "hoody-touch");
   const begin = ([{ Room }, { startDrawer }, { startKeys }]) => {
     const room = new Room();
     if (phone && config.drawer) startDrawer(room);

@@ -81,9 +81,10 @@ function cursorInEditor() {
 
 /** Scrolls `editor` until the cursor, which was in sight a moment ago, is so again. */
 function reveal({ editor, bottom, line }) {
-  const hidden = bottom + line / 2 - editor.getBoundingClientRect().height;
+  const hidden = bottom + line - editor.getBoundingClientRect().height;
   if (hidden <= 0) return;
-  // The workbench takes 120 wheel units for 50 pixels.
-  const deltaY = ((hidden + line) * 120) / 50;
-  editor.querySelector(".editor-scrollable")?.dispatchEvent(new WheelEvent("wheel", { deltaY, bubbles: true, cancelable: true }));
+  // A turn of the wheel, which is 120 of its units, is 50 pixels in the workbench.
+  const turn = new WheelEvent("wheel", { deltaY: hidden, bubbles: true, cancelable: true });
+  Object.defineProperty(turn, "wheelDeltaY", { value: (-hidden * 120) / 50 });
+  editor.querySelector(".editor-scrollable")?.dispatchEvent(turn);
 }
