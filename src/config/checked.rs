@@ -120,6 +120,21 @@ pub struct Page {
     pub embedders: Vec<WebOrigin>,
     /// VS Code's embedder options, merged into the page's.
     pub options: serde_json::Map<String, serde_json::Value>,
+    /// What is different on touch screens.
+    pub touch: Touch,
+}
+
+/// What is different on touch screens. Whether a device is one, the page finds out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touch {
+    /// Whether there is a row of keys that keyboards on screens lack.
+    pub keys: bool,
+    /// Whether a phone's side bar is a drawer, closed at first, and its layout its own.
+    pub drawer: bool,
+    /// Defaults for VS Code's settings on touch screens of any size; a user's own settings win.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// As `settings`, on phones only; these win over those.
+    pub phone_settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Caps on what a peer can grow.

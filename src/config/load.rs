@@ -13,7 +13,7 @@ use super::extensions;
 use super::file::{self, Written};
 use super::hosting::Hosting;
 use super::login::{self, PasswordFlags};
-use super::{raw, tls};
+use super::{raw, tls, touch};
 use crate::model::Gallery;
 
 /// What the command line says; it wins over the file.
@@ -232,7 +232,10 @@ fn page(raw: raw::Page, embed: &raw::Embed, loader: bool) -> Result<Page, Config
     settings.insert("workbench.secondarySideBar.defaultVisibility".to_owned(), "hidden".into());
     // The engine's own flags do not reach extensions: some of them would report to their makers.
     settings.insert("telemetry.telemetryLevel".to_owned(), "off".into());
-    settings.extend(json_table("settings", raw.settings)?);
+    let own = json_table("settings", raw.settings)?;
+    let (on_touch, on_phones) = (json_table("touch_settings", raw.touch_settings)?, json_table("phone_settings", raw.phone_settings)?);
+    let touch = touch::check(raw.touch_defaults.unwrap_or(true), raw.touch_keys.unwrap_or(true), &own, on_touch, on_phones);
+    settings.extend(own);
     let files = |paths: Option<Vec<PathBuf>>| paths.unwrap_or_default().iter().map(|p| page_file(p)).collect::<Result<Vec<_>, _>>();
     Ok(Page {
         name: text("name", raw.name, DEFAULT_NAME)?,
@@ -246,6 +249,7 @@ fn page(raw: raw::Page, embed: &raw::Embed, loader: bool) -> Result<Page, Config
         settings,
         embedders: tls::check_embed(embed)?,
         options: json_table("options", raw.options)?,
+        touch,
     })
 }
 

@@ -12,8 +12,9 @@ mod ports;
 mod raw;
 mod show;
 mod tls;
+mod touch;
 
-pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
+pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server, Touch};
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use file::{Written, at_next_start};

@@ -86,6 +86,10 @@ pub(super) struct Page {
     pub(super) js: Option<Vec<PathBuf>>,
     pub(super) settings: Option<toml::Table>,
     pub(super) options: Option<toml::Table>,
+    pub(super) touch_defaults: Option<bool>,
+    pub(super) touch_keys: Option<bool>,
+    pub(super) touch_settings: Option<toml::Table>,
+    pub(super) phone_settings: Option<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,6 +18,7 @@ mod port;
 mod start;
 mod state;
 mod status;
+mod touch;
 mod workbench;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use super::language;
 use super::open::{self, Opening};
 use super::port;
 use super::state;
+use super::touch;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
@@ -172,6 +173,8 @@ async fn shape(
     let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
     head.push_str(pages::RECONNECT);
+    let own = special.as_ref().map(|special| &special.settings);
+    head.push_str(&touch::head(&page.touch, own));
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
