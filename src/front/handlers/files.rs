@@ -51,9 +51,14 @@ fn cached(kind: &'static str, content: Bytes, cache: &'static str) -> Response<B
 
 pub(super) fn manifest(page: &Page, instance: &InstanceId) -> Response<Body> {
     let icon = |name: &str, size: u32, purpose: &str| json!({"src": format!("./_static/src/browser/media/{name}-{size}.png"), "type": "image/png", "sizes": format!("{size}x{size}"), "purpose": purpose});
-    let name = if instance.as_str() == "default" { page.name.clone() } else { format!("{} – {instance}", page.name) };
+    // Below an icon there is room for a word or two: which instance it is says more than whose editor.
+    let (name, short_name) = match instance.as_str() {
+        "default" => (page.name.clone(), page.name.clone()),
+        id => (format!("{} – {id}", page.name), id.to_owned()),
+    };
     let manifest = json!({
-        "name": name, "short_name": page.name, "id": "./", "start_url": "./", "scope": "./",
+        // No `id`: that would be seen from the origin, and be the same for all instances below it. Without one it is the start URL.
+        "name": name, "short_name": short_name, "start_url": "./", "scope": "./",
         "display": "standalone", "display_override": ["window-controls-overlay"],
         "background_color": page.background, "theme_color": page.background,
         "icons": [

@@ -26,7 +26,8 @@ export function takeTyped(wanted, give) {
     if (!take(event, event.data) || event.cancelable) return;
     eating = true;
     restart(event.target);
-    event.target.value = before;
+    // A terminal's field holds nothing but what is on its way, and is emptied already.
+    if (!event.target.matches(".xterm-helper-textarea")) event.target.value = before;
     eating = false;
   }, true);
   for (const name of ["compositionstart", "compositionupdate", "compositionend", "input"]) {
