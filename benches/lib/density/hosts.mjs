@@ -14,8 +14,11 @@ export function idlePolicy() {
     { stopAfter: parseInt(time, 10), config: `stop_after = "${time}"\nabandoned_after = "${time}"\n` },
     { stopAfter: parseInt(time, 10), config: `stop_after = "${time}"\n` },
   ]);
-  return tries.find(({ config }) => understands(`[instances]\n${config}`)) ?? { config: '' };
+  return tries.find(({ config }) => understands(`[instances]\n${config}`)) ?? KEEP;
 }
+
+/** No idle policy at all: what is left stays as it is. */
+export const KEEP = { config: '' };
 
 /** A folder for the editor of `id` to open. */
 function folderOf(root, id) {
@@ -72,7 +75,7 @@ export function startPeer(engine, entry) {
   return {
     name: 'code-server',
     root,
-    policy: { config: '' },
+    policy: KEEP,
     pids: () => [...servers.values()].map((server) => server.pid),
     async prepare(id) {
       let server = servers.get(id);
