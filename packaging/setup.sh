@@ -9,9 +9,9 @@ cargo_deny=0.20.2
 
 # g++, make, python3 and libkrb5-dev compile VS Code's native modules, gcc the daemon's C dependencies.
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
-# python3-venv holds the dev servers that come from PyPI.
-test_packages=(chromium curl fonts-dejavu-core git openssl procps python3-venv testssl.sh)
-bench_packages=(nginx-light wrk)
+# python3-venv holds the dev servers that come from PyPI; caddy, haproxy and nginx stand in front of the service in tests of its browser side.
+test_packages=(caddy chromium curl fonts-dejavu-core git haproxy nginx-light openssl procps python3-venv testssl.sh)
+bench_packages=(wrk)
 # What the guests of tests/vm are made with (a kernel, Debian images, disks) and run with; uidmap for who is not root.
 vm_packages=(bc bison debian-archive-keyring e2fsprogs flex mmdebstrap openssh-client slirp4netns squashfs-tools util-linux xz-utils)
 [ "$(id -u)" = 0 ] || vm_packages+=(uidmap)
@@ -69,15 +69,20 @@ if command -v dpkg-query >/dev/null; then
       fail "no right to install packages (not root, no sudo without a password); install by hand: apt-get install ${missing[*]}"
     fi
     say "installing ${#missing[@]} Debian packages: ${missing[*]}"
-    had_nginx=$(installed nginx && echo yes || echo no)
+    newcomers=()
+    for daemon in caddy haproxy nginx; do
+      installed "$daemon" || newcomers+=("$daemon")
+    done
     # A stale or partly unreachable index may still do; what decides is whether the packages can be had.
     apt update || say "could not refresh the package lists, going on with those that are here"
     apt install --no-install-recommends "${missing[@]}" ||
       fail "apt could not install (no network, or no disk space?): ${missing[*]}"
-    # The benchmark runs its own nginx; the package must not leave one on port 80.
-    if [ "$had_nginx" = no ] && installed nginx && [ -d /run/systemd/system ]; then
-      "${as_root[@]}" systemctl disable --now --quiet nginx.service || true
-    fi
+    # Tests and benchmark run their own; the packages must not leave servers on ports 80 and 443.
+    for daemon in "${newcomers[@]}"; do
+      if installed "$daemon" && [ -d /run/systemd/system ]; then
+        "${as_root[@]}" systemctl disable --now --quiet "$daemon.service" || true
+      fi
+    done
   fi
 else
   say "this is not Debian; needed here are the equivalents of: ${packages[*]}"
@@ -108,6 +113,18 @@ if command -v dpkg-deb >/dev/null && [ ! -x "$fail2ban/usr/bin/fail2ban-regex" ]
   rm -rf "$fail2ban"
   mv "$unpacked/files" "$fail2ban"
   rm -rf "$unpacked"
+fi
+
+# ---- schemathesis ----------------------------------------------------------------------------------------------------------
+schemathesis=$cache/tools/schemathesis
+lock_sum=$(cat "$tests/schemathesis/requirements.txt" <(python3 --version) | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$schemathesis/.lock-sum" 2>/dev/null)" != "$lock_sum" ]; then
+  say "installing schemathesis into $schemathesis"
+  mkdir -p "$cache/tools"
+  python3 -m venv --clear "$schemathesis"
+  "$schemathesis/bin/pip" install --quiet --no-input --disable-pip-version-check --require-hashes -r "$tests/schemathesis/requirements.txt" ||
+    fail "pip could not install schemathesis (no network?)"
+  printf '%s\n' "$lock_sum" >"$schemathesis/.lock-sum"
 fi
 
 # ---- cargo-deny -----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::auth;
 use crate::cli::{
-    Cli, Command, ConfigCommand, ServeArgs, read_password, run_engine, run_extensions, run_generate, run_health, run_instances, run_open,
-    run_sessions,
+    Cli, Command, ConfigCommand, ServeArgs, read_password, run_drain, run_engine, run_extensions, run_generate, run_health, run_instances,
+    run_open, run_sessions,
 };
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
@@ -24,6 +24,10 @@ const EX_SOFTWARE: u8 = 70;
 const EX_CANTCREAT: u8 = 73;
 const EX_CONFIG: u8 = 78;
 const EX_UNAVAILABLE: u8 = 69;
+const EX_IOERR: u8 = 74;
+
+/// Where an installed host has its configuration.
+const INSTALLED_CONFIG: &str = "/etc/hoody-code/config.toml";
 
 /// Runs the program that the command line asks for.
 pub fn run() -> ExitCode {
@@ -46,6 +50,10 @@ pub fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
         },
+        Command::Drain(args) => match run_drain(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
         Command::Extensions(command) => match run_extensions(&command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
@@ -54,7 +62,7 @@ pub fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
         },
-        Command::Health { control } => match run_health(&control) {
+        Command::Health { ask } => match run_health(&ask) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(EX_UNAVAILABLE),
             Err(e) => fail(e.exit_code(), &e),
@@ -64,6 +72,7 @@ pub fn run() -> ExitCode {
             Err(e) => fail(EX_CANTCREAT, &e),
         },
         Command::Config(ConfigCommand::Check { file }) => check_config(file),
+        Command::Config(ConfigCommand::Show { file, json }) => show_config(file, json),
         Command::Password => password(),
     }
 }
@@ -76,6 +85,26 @@ fn check_config(file: PathBuf) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(e) => fail(EX_CONFIG, &e),
+    }
+}
+
+fn show_config(file: Option<PathBuf>, json: bool) -> ExitCode {
+    let installed = || Some(PathBuf::from(INSTALLED_CONFIG)).filter(|path| path.exists());
+    let value = match config::show(file.or_else(installed).as_deref()) {
+        Ok(value) => value,
+        Err(e) => return fail(EX_CONFIG, &e),
+    };
+    let text = if json {
+        format!("{value:#}\n")
+    } else {
+        match toml::to_string(&config::without_nulls(&value)) {
+            Ok(text) => text,
+            Err(e) => return fail(EX_SOFTWARE, &e),
+        }
+    };
+    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(EX_IOERR, &e),
     }
 }
 

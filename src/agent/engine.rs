@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -147,9 +147,7 @@ fn follow(pipe: impl Read + Send + 'static, tail: Tail) -> io::Result<JoinHandle
 
 /// How often the kernel has killed something of our control group for want of memory (cgroup v2, `memory.events`).
 fn out_of_memory_kills() -> Option<u64> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let events = fs::read_to_string(PathBuf::from("/sys/fs/cgroup").join(path).join("memory.events")).ok()?;
+    let events = fs::read_to_string(super::usage::control_group()?.join("memory.events")).ok()?;
     events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 

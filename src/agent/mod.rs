@@ -8,6 +8,7 @@
 mod engine;
 mod open;
 mod serve;
+mod usage;
 
 use std::ffi::OsString;
 use std::io;

@@ -1,9 +1,11 @@
 //! All commands and options. One definition feeds the parser and the help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::url::ServiceUrl;
 use crate::model::InstanceId;
 
 /// VS Code as a URL.
@@ -25,6 +27,8 @@ pub enum Command {
     Instances(InstancesCommand),
     /// Print the URL of a folder in an editor, start that editor, and open a browser where there is one.
     Open(OpenArgs),
+    /// Empty the host: nothing new starts, what runs goes on until nobody uses it, or until a deadline.
+    Drain(DrainArgs),
     /// See and change the extensions of an instance.
     #[command(subcommand)]
     Extensions(ExtensionsCommand),
@@ -34,7 +38,7 @@ pub enum Command {
         /// The directory to write to; `bash`, `zsh`, `fish` and `man` are made in it.
         dir: PathBuf,
     },
-    /// Check a configuration file.
+    /// Check a configuration, or look at it.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// End sign-ins.
@@ -44,7 +48,7 @@ pub enum Command {
     Health {
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Manage the engines: the VS Code builds that editors are made of.
     #[command(subcommand)]
@@ -138,6 +142,21 @@ pub struct ControlOptions {
     pub json: bool,
 }
 
+/// As [`ControlOptions`], and how a daemon is asked that is elsewhere.
+#[derive(Clone, Debug, Args)]
+pub struct AskOptions {
+    /// How to ask.
+    #[command(flatten)]
+    pub control: ControlOptions,
+    /// Ask the daemon that browsers find there, as its user; what is the operator's does not work this way. HOODY_CODE_URL says the same
+    /// where neither this nor --socket is given.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<ServiceUrl>,
+    /// File with the password for --url; asked for on a terminal otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
 /// The commands on instances.
 #[derive(Debug, Subcommand)]
 pub enum InstancesCommand {
@@ -145,7 +164,7 @@ pub enum InstancesCommand {
     List {
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Show what is known of one.
     Show {
@@ -153,7 +172,7 @@ pub enum InstancesCommand {
         id: InstanceId,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Start one, and wait until it answers.
     Start {
@@ -161,7 +180,7 @@ pub enum InstancesCommand {
         id: InstanceId,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Stop one: its editor, its terminals, everything it runs.
     Stop {
@@ -169,7 +188,7 @@ pub enum InstancesCommand {
         id: InstanceId,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Stop one and start it again.
     Restart {
@@ -177,7 +196,7 @@ pub enum InstancesCommand {
         id: InstanceId,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Show everything the journal has of one: the daemon's records and what its editor said.
     Logs {
@@ -202,8 +221,28 @@ pub enum InstancesCommand {
         purge: bool,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
+}
+
+/// How the host is emptied.
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Take instances in again.
+    #[arg(long, conflicts_with_all = ["deadline", "idle", "wait"])]
+    pub off: bool,
+    /// After this time everything that still runs is stopped: `30min`, `2h`, `0s` for now. Without it nothing in use is.
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_time)]
+    pub deadline: Option<Duration>,
+    /// Stop an instance when nobody has used it for this long.
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_time, default_value = "10min")]
+    pub idle: Duration,
+    /// Come back when nothing runs any more.
+    #[arg(long)]
+    pub wait: bool,
+    /// How to ask.
+    #[command(flatten)]
+    pub ask: AskOptions,
 }
 
 /// The commands on sessions.
@@ -219,7 +258,7 @@ pub enum SessionsCommand {
         all: bool,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
 }
 
@@ -260,34 +299,34 @@ pub enum ExtensionsCommand {
         /// Also those that are part of the editor.
         #[arg(long)]
         all: bool,
-        /// Whose.
-        #[arg(long, value_name = "ID", default_value = "default")]
-        instance: InstanceId,
+        /// Whose; the one that --url names, or "default".
+        #[arg(long, value_name = "ID")]
+        instance: Option<InstanceId>,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Install one: PUBLISHER.NAME, PUBLISHER.NAME@VERSION, or a .vsix file.
     Install {
         /// Which.
         extension: String,
-        /// Whose.
-        #[arg(long, value_name = "ID", default_value = "default")]
-        instance: InstanceId,
+        /// Whose; the one that --url names, or "default".
+        #[arg(long, value_name = "ID")]
+        instance: Option<InstanceId>,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
     /// Remove one.
     Uninstall {
         /// Which, PUBLISHER.NAME.
         extension: String,
-        /// Whose.
-        #[arg(long, value_name = "ID", default_value = "default")]
-        instance: InstanceId,
+        /// Whose; the one that --url names, or "default".
+        #[arg(long, value_name = "ID")]
+        instance: Option<InstanceId>,
         /// How to ask.
         #[command(flatten)]
-        control: ControlOptions,
+        ask: AskOptions,
     },
 }
 
@@ -299,5 +338,13 @@ pub enum ConfigCommand {
         /// The file.
         #[arg(default_value = "/etc/hoody-code/config.toml")]
         file: PathBuf,
+    },
+    /// Print the configuration that a file makes, with every default, and without secrets.
+    Show {
+        /// The file; without any, the installed one, or the defaults where there is none.
+        file: Option<PathBuf>,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
     },
 }

@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::args::{ControlOptions, ExtensionsCommand, OpenArgs};
-use super::client::{self, ClientError};
+use super::args::{AskOptions, ExtensionsCommand, OpenArgs};
+use super::caller::{Caller, at_socket};
+use super::client::ClientError;
 use super::instances::{InstancesError, print, text};
+use super::progress::Progress;
 use super::table::Table;
 use crate::model::InstanceId;
 
@@ -18,13 +20,13 @@ use crate::model::InstanceId;
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run_extensions(command: &ExtensionsCommand) -> Result<(), InstancesError> {
-    let of = |id: &InstanceId| format!("/api/v1/instances/{id}/extensions");
     match command {
-        ExtensionsCommand::List { all, instance, control } => {
-            let answer = client::ask(&client::socket(control.socket.as_deref()), Method::GET, &of(instance))?;
+        ExtensionsCommand::List { all, instance, ask } => {
+            let (mut caller, id) = caller(ask, instance)?;
+            let answer = caller.of_instance(&id, Method::GET, "extensions", None)?;
             let own = |one: &&Value| *all || one["built_in"] != true;
             let rows: Vec<&Value> = answer.as_array().into_iter().flatten().filter(own).collect();
-            if control.json {
+            if ask.control.json {
                 return print(&json!(rows));
             }
             let mut table = Table::new(&["EXTENSION", "VERSION", "NAME"]);
@@ -33,17 +35,28 @@ pub fn run_extensions(command: &ExtensionsCommand) -> Result<(), InstancesError>
             }
             Ok(table.print(&mut io::stdout().lock())?)
         }
-        ExtensionsCommand::Install { extension, instance, control } => {
+        ExtensionsCommand::Install { extension, instance, ask } => {
             let body = body_of(extension)?;
-            let answer = client::ask_with(&client::socket(control.socket.as_deref()), Method::POST, &of(instance), Some(body))?;
-            said(control, &answer, "installed", extension)
+            let (mut caller, id) = caller(ask, instance)?;
+            caller.sign_in_for(&id)?;
+            let progress = Progress::of(format!("installing {extension}"));
+            let answer = caller.of_instance(&id, Method::POST, "extensions", Some(body))?;
+            drop(progress);
+            said(ask, &answer, "installed", extension)
         }
-        ExtensionsCommand::Uninstall { extension, instance, control } => {
-            let path = format!("{}/{extension}", of(instance));
-            let answer = client::ask(&client::socket(control.socket.as_deref()), Method::DELETE, &path)?;
-            said(control, &answer, "uninstalled", extension)
+        ExtensionsCommand::Uninstall { extension, instance, ask } => {
+            let (mut caller, id) = caller(ask, instance)?;
+            let answer = caller.of_instance(&id, Method::DELETE, &format!("extensions/{extension}"), None)?;
+            said(ask, &answer, "uninstalled", extension)
         }
     }
+}
+
+/// Whom to ask, and of which instance.
+fn caller(ask: &AskOptions, instance: &Option<InstanceId>) -> Result<(Caller, InstanceId), InstancesError> {
+    let caller = Caller::of(ask)?;
+    let id = instance.clone().or_else(|| caller.named().cloned()).unwrap_or_else(InstanceId::default_instance);
+    Ok((caller, id))
 }
 
 /// What is sent for an id, or for a file.
@@ -55,8 +68,8 @@ fn body_of(extension: &str) -> Result<(&'static str, Vec<u8>), InstancesError> {
     Ok(("application/json", json!({ "id": extension }).to_string().into_bytes()))
 }
 
-fn said(control: &ControlOptions, answer: &Value, what: &str, asked: &str) -> Result<(), InstancesError> {
-    if control.json {
+fn said(ask: &AskOptions, answer: &Value, what: &str, asked: &str) -> Result<(), InstancesError> {
+    if ask.control.json {
         return print(answer);
     }
     let id = answer["id"].as_str().unwrap_or(asked);
@@ -70,15 +83,14 @@ fn said(control: &ControlOptions, answer: &Value, what: &str, asked: &str) -> Re
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run_open(args: &OpenArgs) -> Result<(), InstancesError> {
-    let socket = client::socket(args.control.socket.as_deref());
-    if io::IsTerminal::is_terminal(&io::stderr()) {
-        eprintln!("starting {} …", args.instance);
-    }
-    client::ask(&socket, Method::POST, &format!("/api/v1/instances/{}/start", args.instance))?;
+    let daemon = at_socket(&args.control);
+    let progress = Progress::of(format!("starting {}", args.instance));
+    daemon.order(Method::POST, &format!("/api/v1/instances/{}/start", args.instance))?;
+    drop(progress);
     let base = match &args.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => {
-            let answer = client::ask(&socket, Method::GET, "/api/v1/address")?;
+            let answer = daemon.order(Method::GET, "/api/v1/address")?;
             let none = || ClientError::Refused("the daemon listens on a unix socket only: --url says where browsers find it".to_owned());
             answer["address"].as_str().ok_or_else(none)?.to_owned()
         }

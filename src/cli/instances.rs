@@ -6,8 +6,11 @@ use std::process::Command;
 use http::Method;
 use serde_json::Value;
 
-use super::args::{ControlOptions, InstancesCommand, SessionsCommand};
-use super::client::{self, ClientError};
+use super::args::{AskOptions, InstancesCommand, SessionsCommand};
+use super::caller::Caller;
+use super::client::ClientError;
+use super::drain;
+use super::progress::Progress;
 use super::table::Table;
 use crate::model::InstanceId;
 
@@ -28,6 +31,9 @@ pub enum InstancesError {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody has ended the drain that was waited for.
+    #[error("the drain has been ended meanwhile")]
+    Undrained,
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
@@ -40,6 +46,7 @@ impl InstancesError {
             Self::Client(error) => error.exit_code(),
             Self::Journal(_) => 69,
             Self::File { .. } => 66,
+            Self::Undrained => 75,
             Self::Write(_) => 74,
         }
     }
@@ -50,34 +57,46 @@ impl InstancesError {
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
-    let ask =
-        |options: &ControlOptions, method: Method, path: String| client::ask(&client::socket(options.socket.as_deref()), method, &path);
+    let order = |ask: &AskOptions, method: Method, path: String| Caller::operator(ask)?.order(method, &path);
     let of = |id: &InstanceId| format!("/api/v1/instances/{id}");
     match command {
-        InstancesCommand::List { control } => {
-            let answer = ask(control, Method::GET, "/api/v1/instances".to_owned())?;
-            if control.json {
+        InstancesCommand::List { ask } => {
+            let answer = order(ask, Method::GET, "/api/v1/instances".to_owned())?;
+            if ask.control.json {
                 return print(&answer["instances"]);
+            }
+            if !answer["draining"].is_null() {
+                eprintln!("{}; `hoody-code drain --off` ends that", drain::line(&answer));
             }
             Ok(list(answer["instances"].as_array().map(Vec::as_slice).unwrap_or_default())?)
         }
-        InstancesCommand::Show { id, control } => {
-            let answer = ask(control, Method::GET, of(id))?;
-            if control.json {
+        InstancesCommand::Show { id, ask } => {
+            let answer = Caller::of(ask)?.of_instance(id, Method::GET, "", None)?;
+            if ask.control.json {
                 return print(&answer);
             }
             let mut out = io::stdout().lock();
             for (name, value) in answer.as_object().into_iter().flatten() {
-                writeln!(out, "{name:>14}  {}", text(value))?;
+                match (name.as_str(), value.as_object()) {
+                    ("usage", Some(usage)) => usage.iter().try_for_each(|(name, value)| writeln!(out, "{name:>14}  {}", text(value)))?,
+                    _ => writeln!(out, "{name:>14}  {}", text(value))?,
+                }
             }
             Ok(())
         }
-        InstancesCommand::Start { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/start")?),
-        InstancesCommand::Stop { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/stop")?),
-        InstancesCommand::Restart { id, control } => report(control.json, &ask(control, Method::POST, of(id) + "/restart")?),
-        InstancesCommand::Remove { id, purge, control } => {
+        InstancesCommand::Start { id, ask } => {
+            let mut caller = Caller::of(ask)?;
+            caller.sign_in_for(id)?;
+            let progress = Progress::of(format!("starting {id}"));
+            let answer = caller.start(id)?;
+            drop(progress);
+            report(ask.control.json, &answer)
+        }
+        InstancesCommand::Stop { id, ask } => report(ask.control.json, &order(ask, Method::POST, of(id) + "/stop")?),
+        InstancesCommand::Restart { id, ask } => report(ask.control.json, &order(ask, Method::POST, of(id) + "/restart")?),
+        InstancesCommand::Remove { id, purge, ask } => {
             let query = if *purge { "?purge=true" } else { "" };
-            report(control.json, &ask(control, Method::DELETE, of(id) + query)?)
+            report(ask.control.json, &order(ask, Method::DELETE, of(id) + query)?)
         }
         InstancesCommand::Logs { id, follow, lines, json } => logs(id, *follow, *lines, *json),
     }
@@ -88,10 +107,10 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
 /// # Errors
 /// As [`InstancesError`] says.
 pub fn run_sessions(command: &SessionsCommand) -> Result<(), InstancesError> {
-    let SessionsCommand::Revoke { id, control, .. } = command;
+    let SessionsCommand::Revoke { id, ask, .. } = command;
     let path = id.as_ref().map_or_else(|| "/api/v1/sessions".to_owned(), |id| format!("/api/v1/sessions/{id}"));
-    let answer = client::ask(&client::socket(control.socket.as_deref()), Method::DELETE, &path)?;
-    if control.json {
+    let answer = Caller::operator(ask)?.order(Method::DELETE, &path)?;
+    if ask.control.json {
         return print(&answer);
     }
     writeln!(io::stdout().lock(), "sessions revoked: {}", text(&answer["revoked"]))?;
@@ -102,10 +121,10 @@ pub fn run_sessions(command: &SessionsCommand) -> Result<(), InstancesError> {
 ///
 /// # Errors
 /// As [`InstancesError`] says.
-pub fn run_health(control: &ControlOptions) -> Result<bool, InstancesError> {
-    let answer = client::ask_for_any(&client::socket(control.socket.as_deref()), Method::GET, "/api/v1/code/health")?;
+pub fn run_health(ask: &AskOptions) -> Result<bool, InstancesError> {
+    let answer = Caller::of(ask)?.health()?;
     let healthy = answer["status"] == "ok";
-    if control.json {
+    if ask.control.json {
         print(&answer)?;
         return Ok(healthy);
     }
@@ -130,7 +149,7 @@ fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
 }
 
 fn list(instances: &[Value]) -> io::Result<()> {
-    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "CLASS", "ENGINE"]);
+    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "MEMORY", "CPU", "RUNS", "CLASS", "ENGINE"]);
     for instance in instances {
         table.row(vec![
             text(&instance["id"]),
@@ -138,6 +157,9 @@ fn list(instances: &[Value]) -> io::Result<()> {
             text(&instance["clients"]),
             instance["idle_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
             instance["uptime_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
+            instance["usage"]["memory"].as_u64().map_or_else(|| "-".to_owned(), size),
+            instance["usage"]["cpu_usec"].as_u64().map_or_else(|| "-".to_owned(), |micros| time(micros / 1_000_000)),
+            programs(&instance["usage"]),
             text(&instance["class"]),
             text(&instance["engine"]),
         ]);
@@ -150,6 +172,22 @@ pub(super) fn text(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// What of the user's runs: the names of some of it.
+fn programs(usage: &Value) -> String {
+    let names: Vec<_> = usage["programs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if names.is_empty() { "-".to_owned() } else { names.join(",") }
+}
+
+/// Bytes as people say them.
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes / MIB {
+        0 => format!("{}K", bytes >> 10),
+        mib @ 1..10_240 => format!("{mib}M"),
+        mib => format!("{}G", mib >> 10),
     }
 }
 
@@ -179,7 +217,12 @@ fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), Ins
 
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use super::{size, time};
+
+    #[test]
+    fn sizes() {
+        assert_eq!([0, 5 << 10, 45 << 20, 20 << 30].map(size), ["0K", "5K", "45M", "20G"]);
+    }
 
     #[test]
     fn times() {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::extensions::Extensions;
+use super::file::Written;
 use super::login::Login;
 use super::tls::Tls;
 use crate::model::WebOrigin;
 
 /// The whole configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
@@ -34,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// What the files say, for telling what a reload changes.
+    pub written: Written,
 }
 
 /// Where the daemon listens and who it answers.
@@ -88,6 +91,8 @@ pub struct Instances {
     pub request_wait: Duration,
     /// How long terminals of closed windows go on.
     pub keep_terminals: Duration,
+    /// How long the extension host of a page that is gone goes on.
+    pub abandoned_after: Duration,
 }
 
 /// What the pages look like and what VS Code is told.
@@ -115,6 +120,21 @@ pub struct Page {
     pub embedders: Vec<WebOrigin>,
     /// VS Code's embedder options, merged into the page's.
     pub options: serde_json::Map<String, serde_json::Value>,
+    /// What is different on touch screens.
+    pub touch: Touch,
+}
+
+/// What is different on touch screens. Whether a device is one, the page finds out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touch {
+    /// Whether there is a row of keys that keyboards on screens lack.
+    pub keys: bool,
+    /// Whether a phone's side bar is a drawer, closed at first, and its layout its own.
+    pub drawer: bool,
+    /// Defaults for VS Code's settings on touch screens of any size; a user's own settings win.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// As `settings`, on phones only; these win over those.
+    pub phone_settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Caps on what a peer can grow.

@@ -13,7 +13,7 @@ const MAX_UPLOAD: u64 = 512;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
     gallery: Option<toml::Value>,
-    preinstall: Option<Vec<String>>,
+    pub(super) preinstall: Option<Vec<String>>,
     max_upload_mib: Option<u64>,
 }
 

@@ -2,7 +2,7 @@
 
 mod class;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -126,11 +126,27 @@ impl Hosting {
     pub fn class_of(&self, id: &InstanceId) -> Class {
         let own = self.instances.get(id);
         let name = own.and_then(|own| own.class.as_deref()).unwrap_or(DEFAULT_CLASS);
-        let mut class = Class::ordinary(name);
-        if let Some(parsed) = self.classes.get(name) {
+        let mut class = self.class(name);
+        if let Some(parsed) = own {
             parsed.apply(&mut class);
         }
-        if let Some(parsed) = own {
+        class
+    }
+
+    /// All classes: those of the file, and the one of who is named nowhere.
+    pub fn classes(&self) -> impl Iterator<Item = Class> {
+        let names: BTreeSet<&str> = self.classes.keys().map(String::as_str).chain([DEFAULT_CLASS]).collect();
+        names.into_iter().map(|name| self.class(name))
+    }
+
+    /// The instances of which the file says something.
+    pub fn named(&self) -> impl Iterator<Item = &InstanceId> {
+        self.instances.keys()
+    }
+
+    fn class(&self, name: &str) -> Class {
+        let mut class = Class::ordinary(name);
+        if let Some(parsed) = self.classes.get(name) {
             parsed.apply(&mut class);
         }
         class

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
 use super::error::ConfigError;
 use super::extensions;
+use super::file::{self, Written};
 use super::hosting::Hosting;
 use super::login::{self, PasswordFlags};
-use super::{raw, tls};
+use super::{raw, tls, touch};
 use crate::model::Gallery;
 
 /// What the command line says; it wins over the file.
@@ -39,15 +40,25 @@ pub struct Overrides {
 /// The largest file that may be added to a page.
 const MAX_PAGE_FILE: u64 = 4 << 20;
 
-/// Reads the file that `overrides` names (none: defaults) and checks every value.
+/// Reads the file that `overrides` names (none: defaults) with what is in `conf.d` beside it, and checks every value.
 ///
 /// # Errors
 /// With the file and line, or the key, and what would be right.
 pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
-    let file = match &overrides.config {
-        Some(path) => read(path)?,
-        None => raw::File::default(),
+    let (written, file) = match &overrides.config {
+        Some(path) => {
+            let written = file::read(path)?;
+            let file = written.file(path)?;
+            (written, file)
+        }
+        None => (Written::default(), raw::File::default()),
     };
+    Ok(Config { written, ..check(file, overrides)?.0 })
+}
+
+/// Checks every value of `file`, the parts of the broker as well: a mistake in them should stop the reload that the operator looks at, not
+/// the broker's.
+pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<(Config, Hosting), ConfigError> {
     let auth = overrides.auth.as_deref().or(file.server.auth.as_deref()).map(str::to_owned);
     let server = server(file.server, overrides)?;
     let config = Config {
@@ -61,10 +72,10 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         page: page(file.page, &file.embed, overrides.page_loader)?,
         limits: limits(&file.limits)?,
         log: log(file.log)?,
+        written: Written::default(),
     };
-    // Checked here as well: a mistake in it should stop the reload that the operator looks at, not the broker's.
-    Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
-    Ok(config)
+    let hosting = Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
+    Ok((config, hosting))
 }
 
 /// What the broker takes from the configuration.
@@ -91,10 +102,7 @@ pub struct BrokerConfig {
 /// # Errors
 /// As [`load`].
 pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
-    let file = match read(path) {
-        Err(ConfigError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => raw::File::default(),
-        other => other?,
-    };
+    let file = file::read_if_there(path)?.file(path)?;
     Ok(BrokerConfig {
         hosting: Hosting::check(&file.accounts, file.network, (file.class, file.instance))?,
         engine: file.engine.path,
@@ -108,11 +116,6 @@ pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
 
 /// What the editor is called when the operator does not say.
 const DEFAULT_NAME: &str = "Hoody Code";
-
-fn read(path: &Path) -> Result<raw::File, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|e| ConfigError::Parse { path: path.to_owned(), message: e.to_string() })
-}
 
 fn server(raw: raw::Server, overrides: &Overrides) -> Result<Server, ConfigError> {
     let listen = if overrides.listen.is_empty() { raw.listen.unwrap_or_default() } else { overrides.listen.clone() };
@@ -183,7 +186,15 @@ fn instances(raw: &raw::Instances) -> Result<Instances, ConfigError> {
         start_timeout: duration("start_timeout", raw.start_timeout.as_deref(), Duration::from_secs(30))?,
         request_wait: duration("request_wait", raw.request_wait.as_deref(), Duration::from_secs(20))?,
         keep_terminals: duration("keep_terminals", raw.keep_terminals.as_deref(), Duration::from_secs(7 * 24 * 3600))?,
+        abandoned_after: duration("abandoned_after", raw.abandoned_after.as_deref(), Duration::from_secs(3 * 60))?,
     };
+    if instances.abandoned_after < Duration::from_secs(1) {
+        return Err(ConfigError::value("abandoned_after", "less than a second leaves no time to come back"));
+    }
+    if instances.keep_terminals < Duration::from_secs(1) {
+        // The engine counts seconds, and takes 0 for 'never come back'.
+        return Err(ConfigError::value("keep_terminals", "must be at least 1 s"));
+    }
     Ok(instances)
 }
 
@@ -221,7 +232,10 @@ fn page(raw: raw::Page, embed: &raw::Embed, loader: bool) -> Result<Page, Config
     settings.insert("workbench.secondarySideBar.defaultVisibility".to_owned(), "hidden".into());
     // The engine's own flags do not reach extensions: some of them would report to their makers.
     settings.insert("telemetry.telemetryLevel".to_owned(), "off".into());
-    settings.extend(json_table("settings", raw.settings)?);
+    let own = json_table("settings", raw.settings)?;
+    let (on_touch, on_phones) = (json_table("touch_settings", raw.touch_settings)?, json_table("phone_settings", raw.phone_settings)?);
+    let touch = touch::check(raw.touch_defaults.unwrap_or(true), raw.touch_keys.unwrap_or(true), &own, on_touch, on_phones);
+    settings.extend(own);
     let files = |paths: Option<Vec<PathBuf>>| paths.unwrap_or_default().iter().map(|p| page_file(p)).collect::<Result<Vec<_>, _>>();
     Ok(Page {
         name: text("name", raw.name, DEFAULT_NAME)?,
@@ -235,6 +249,7 @@ fn page(raw: raw::Page, embed: &raw::Embed, loader: bool) -> Result<Page, Config
         settings,
         embedders: tls::check_embed(embed)?,
         options: json_table("options", raw.options)?,
+        touch,
     })
 }
 
@@ -289,7 +304,15 @@ fn positive(key: &'static str, value: Option<usize>, default: usize) -> Result<u
 
 pub(super) fn duration(key: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
     let Some(text) = value else { return Ok(default) };
-    let wrong = || ConfigError::value(key, format!("'{text}' is not a time such as '30s', '10min' or '7d'"));
+    parse_time(text).map_err(|message| ConfigError::value(key, message))
+}
+
+/// A time as people write it: `30s`, `10min`, `7d`.
+///
+/// # Errors
+/// With what would be right.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a time such as '30s', '10min' or '7d'");
     // Days are 24 hours here: nothing in this file means the calendar.
     let span = match text.strip_suffix('d') {
         Some(days) => jiff::SignedDuration::from_hours(days.trim().parse::<i64>().ok().and_then(|d| d.checked_mul(24)).ok_or_else(wrong)?),

@@ -3,18 +3,24 @@
 mod checked;
 mod error;
 mod extensions;
+mod file;
 mod hosting;
+mod known;
 mod load;
 mod login;
 mod ports;
 mod raw;
+mod show;
 mod tls;
+mod touch;
 
-pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
+pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server, Touch};
 pub use error::ConfigError;
 pub use extensions::Extensions;
+pub use file::{Written, at_next_start};
 pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
-pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
+pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker, parse_time};
 pub use login::{Login, PasswordFlags, PasswordSource};
 pub use ports::Ports;
+pub use show::{show, without_nulls};
 pub use tls::Tls;

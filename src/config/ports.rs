@@ -26,6 +26,20 @@ pub struct Ports {
 const MIN: i64 = 1024;
 
 impl Ports {
+    /// As it stands in the file.
+    pub(super) fn to_value(&self) -> serde_json::Value {
+        let text =
+            |ranges: &[RangeInclusive<u16>]| ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect::<Vec<_>>();
+        serde_json::json!({
+            "enabled": self.enabled,
+            "path_form": self.path_form,
+            "host_form": self.host_form,
+            "min": self.min,
+            "allow": text(&self.allow),
+            "deny": text(&self.deny),
+        })
+    }
+
     /// Whether `port` may be asked for. `deny` wins over `allow`, and that over `min`.
     pub fn admits(&self, port: Port) -> bool {
         let listed = |ranges: &[RangeInclusive<u16>]| ranges.iter().any(|range| range.contains(&port.get()));

@@ -51,6 +51,7 @@ pub(super) struct Instances {
     pub(super) start_timeout: Option<String>,
     pub(super) request_wait: Option<String>,
     pub(super) keep_terminals: Option<String>,
+    pub(super) abandoned_after: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +86,10 @@ pub(super) struct Page {
     pub(super) js: Option<Vec<PathBuf>>,
     pub(super) settings: Option<toml::Table>,
     pub(super) options: Option<toml::Table>,
+    pub(super) touch_defaults: Option<bool>,
+    pub(super) touch_keys: Option<bool>,
+    pub(super) touch_settings: Option<toml::Table>,
+    pub(super) phone_settings: Option<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]

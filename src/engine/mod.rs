@@ -5,6 +5,8 @@
 //! - `manifest`, `pack`: the files a browser may ask for, and their compressed variants.
 //! - `warm`: fill V8's compile cache once, so that every start is quicker.
 //! - [`command`]: arguments and environment of one start.
+//! - [`processes`]: which processes of an instance are its own, and which the user's.
+//! - `connection`: end what a page has left behind.
 //! - [`extensions`]: what is installed in an instance, and how that is changed.
 //!
 //! Nothing here knows users, HTTP or units. The command line, the launchers and the broker call it.
@@ -12,6 +14,8 @@
 #[cfg(feature = "front")]
 mod adding;
 pub mod command;
+#[cfg(feature = "front")]
+pub mod connection;
 #[cfg(feature = "front")]
 mod copy;
 pub mod error;
@@ -25,6 +29,7 @@ pub mod manifest;
 pub mod pack;
 #[cfg(feature = "front")]
 pub mod page;
+pub mod processes;
 pub mod store;
 #[cfg(feature = "front")]
 pub mod warm;

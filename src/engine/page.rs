@@ -10,6 +10,9 @@ use super::error::EngineError;
 /// The element that carries VS Code's embedder options.
 const CONFIGURATION: &str = "meta#vscode-workbench-web-configuration[data-settings]";
 
+/// The script that starts the workbench.
+const WORKBENCH: &str = "script[type=\"module\"][src$=\"/workbench.js\"]";
+
 /// What is to be changed in the page.
 #[derive(Clone, Debug, Default)]
 pub struct PageChanges<'a> {
@@ -23,6 +26,8 @@ pub struct PageChanges<'a> {
     pub scripts: &'a [String],
     /// HTML put at the end of the head, before style sheets and scripts; `{nonce}` in it becomes the page's own.
     pub head: &'a str,
+    /// A module that takes the place of the workbench's; the last `{workbench}` in it becomes the address of that one, as JSON.
+    pub module: Option<&'a str>,
 }
 
 /// Rewrites `page` piece by piece. `nonce` is what the page's own content security policy admits scripts by.
@@ -38,6 +43,12 @@ pub fn rewrite(page: &[u8], nonce: &str, changes: &PageChanges<'_>) -> Result<Ve
                 let settings = meta.get_attribute("data-settings").unwrap_or_default();
                 meta.set_attribute("data-settings", &reconfigure(&settings, changes)?)?;
                 configured = true;
+                Ok(())
+            }))
+            .append_element_content_handler(element!(WORKBENCH, |script| {
+                if let (Some(module), Some(src)) = (changes.module, script.get_attribute("src")) {
+                    script.replace(&instead(nonce, module, &src)?, ContentType::Html);
+                }
                 Ok(())
             }))
             .append_element_content_handler(element!("head", |head| {
@@ -80,6 +91,13 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
             }
         }
     }
+}
+
+/// The workbench is fetched while the module does what it does before.
+fn instead(nonce: &str, module: &str, src: &str) -> Result<String, serde_json::Error> {
+    let address = serde_json::to_string(src)?.replace('<', "\\u003c");
+    let (before, after) = module.rsplit_once("{workbench}").unwrap_or((module, ""));
+    Ok(format!("<link rel=\"modulepreload\" href=\"{src}\"><script type=\"module\" nonce=\"{nonce}\">\n{before}{address}{after}</script>"))
 }
 
 fn additions(nonce: &str, changes: &PageChanges<'_>) -> String {

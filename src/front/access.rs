@@ -23,6 +23,7 @@ pub(super) fn is_open(target: &Target) -> bool {
     matches!(
         target,
         Target::Health
+            | Target::Description
             | Target::Login
             | Target::LoginApi
             | Target::Logout

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::pages::{self, Failure, Retry};
 use crate::config::Page;
-use crate::instances::{AcquireError, StoreError};
+use crate::instances::{AcquireError, RoamingError, StoreError};
 use crate::proxy::{Body, ProxyError};
 
 /// What a client may be told went wrong.
@@ -41,6 +41,7 @@ pub(super) enum ErrorCode {
     InstanceStopped,
     PortUnreachable,
     TooManyInstances,
+    Draining,
     Starting,
     StartTimeout,
 }
@@ -49,7 +50,7 @@ pub(super) enum ErrorCode {
 pub(super) const ERROR_HEADER: HeaderName = HeaderName::from_static("hoody-code-error");
 
 impl ErrorCode {
-    fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest
             | Self::InvalidFolder
@@ -69,7 +70,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ExtensionFailed | Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
-            Self::TooManyInstances | Self::Starting | Self::InstanceStopped => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyInstances | Self::Draining | Self::Starting | Self::InstanceStopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -103,6 +104,7 @@ impl ErrorCode {
             Self::InstanceStopped => "instance_stopped",
             Self::PortUnreachable => "port_unreachable",
             Self::TooManyInstances => "too_many_instances",
+            Self::Draining => "draining",
             Self::Starting => "starting",
             Self::StartTimeout => "instance_start_timeout",
         }
@@ -162,6 +164,10 @@ impl ErrorCode {
                 ("Nothing listens here yet", "Start the server in the editor’s terminal. This page opens it as soon as it is up.")
             }
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
+            Self::Draining => (
+                "This server is being drained",
+                "Editors that run go on; no other one starts here for now, because this server is about to be worked on. Your files are as they were. Try again later, or ask whoever runs this server.",
+            ),
             Self::Starting => ("The editor is starting", "Try again in a moment."),
             Self::StartTimeout => ("The editor takes too long to start", "The server is busy, or the editor hangs. Try again."),
         }
@@ -228,7 +234,8 @@ impl ApiError {
                 | ErrorCode::InstanceFailed
                 | ErrorCode::Starting
                 | ErrorCode::StartTimeout
-                | ErrorCode::TooManyInstances => Retry::Again,
+                | ErrorCode::TooManyInstances
+                | ErrorCode::Draining => Retry::Again,
                 _ => Retry::No,
             };
             if self.code == ErrorCode::PortUnreachable {
@@ -272,6 +279,7 @@ impl From<AcquireError> for ApiError {
         };
         let (code, retry_after, log) = match error {
             AcquireError::TooMany { .. } => (ErrorCode::TooManyInstances, Some(Duration::from_secs(10)), Vec::new()),
+            AcquireError::Draining => (ErrorCode::Draining, Some(Duration::from_secs(60)), Vec::new()),
             AcquireError::Starting { .. } | AcquireError::ShuttingDown => (ErrorCode::Starting, Some(Duration::from_secs(2)), Vec::new()),
             AcquireError::Failed { cause: FailureCause::Timeout { .. }, log } => (ErrorCode::StartTimeout, None, log),
             AcquireError::Failed { cause, log } if cause.is_held() => (ErrorCode::InstanceStopped, None, log),
@@ -284,6 +292,17 @@ impl From<AcquireError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::internal(error)
+    }
+}
+
+impl From<RoamingError> for ApiError {
+    fn from(error: RoamingError) -> Self {
+        match error {
+            RoamingError::TooLarge(_) => Self::new(ErrorCode::TooLarge, error.to_string()),
+            RoamingError::InvalidScope => Self::new(ErrorCode::BadRequest, error.to_string()),
+            RoamingError::Lost => Self::new(ErrorCode::Starting, error.to_string()),
+            RoamingError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::abandoned::Abandoned;
 use super::extensions::Extensions;
 use super::handlers::custom::CustomFiles;
 use super::request_id::RequestId;
@@ -28,6 +29,8 @@ pub(super) struct App {
     pub(super) store: StateStore,
     pub(super) upstreams: Upstreams,
     pub(super) extensions: Arc<Extensions>,
+    /// The connections of pages, and what becomes of those that are left behind.
+    pub(super) abandoned: Abandoned,
     pub(super) secrets: Secrets,
     https_port: OnceLock<u16>,
     address: OnceLock<String>,
@@ -64,6 +67,7 @@ impl App {
             store,
             upstreams: Upstreams::default(),
             extensions: Arc::default(),
+            abandoned: Abandoned::default(),
             secrets,
             https_port: OnceLock::new(),
             address: OnceLock::new(),

@@ -10,10 +10,12 @@ use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
+use super::drain::{self, DrainOrder};
 use super::handlers::{extensions, health};
 use super::request_id::RequestId;
+use crate::instances::AcquireError;
 use crate::launch::{Known, LaunchError};
-use crate::model::{InstanceId, InstanceState};
+use crate::model::{InstanceId, InstanceState, Usage};
 use crate::proxy::{Body, Forwarded};
 
 /// How long a start that the operator asked for is waited for.
@@ -24,6 +26,9 @@ const ROOT: &str = "/api/v1/instances";
 
 /// The routes on sessions begin with this.
 const SESSIONS: &str = "/api/v1/sessions";
+
+/// The emptying of the host.
+const DRAIN: &str = "/api/v1/drain";
 
 /// Answers one request; `peer` is the user who sent it.
 pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Response<Body> {
@@ -50,6 +55,7 @@ enum Order {
     /// End the sessions of one instance, or all.
     Revoke(Option<InstanceId>),
     Health,
+    Drain(DrainOrder),
     /// Where browsers find us.
     Address,
 }
@@ -58,6 +64,9 @@ fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiE
     match (method.as_str(), path) {
         ("GET", "/api/v1/code/health") => return Ok(Order::Health),
         ("GET", "/api/v1/address") => return Ok(Order::Address),
+        ("GET", DRAIN) => return Ok(Order::Drain(DrainOrder::Show)),
+        ("POST", DRAIN) => return DrainOrder::begin(query).map(Order::Drain),
+        ("DELETE", DRAIN) => return Ok(Order::Drain(DrainOrder::End)),
         ("DELETE", SESSIONS) => return Ok(Order::Revoke(None)),
         _ => {}
     }
@@ -98,6 +107,8 @@ fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiE
 
 #[derive(Serialize)]
 struct Listing {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draining: Option<drain::Shown>,
     instances: Vec<Row>,
 }
 
@@ -113,6 +124,7 @@ struct Row {
     class: Option<String>,
     engine: Option<String>,
     uid: Option<u32>,
+    usage: Option<Usage>,
 }
 
 #[derive(Serialize)]
@@ -134,7 +146,8 @@ struct Address<'a> {
 async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Health | Order::Address => {}
+        Order::List | Order::Show(_) | Order::Health | Order::Address | Order::Drain(DrainOrder::Show) => {}
+        Order::Drain(what) => tracing::info!(peer, "operator: drain: {what:?}"),
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
@@ -154,16 +167,22 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     match &order {
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
         Order::Address => Ok(json(&Address { address: app.address() })),
+        Order::Drain(what) => drain::answer(app, what),
         Order::Health => Ok(health::report(app, None, request.headers())),
         Order::Revoke(id) => {
             let auth = app.secrets.auth.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no login is asked for here"))?;
             auth.revoke(id.as_ref()).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
             Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))
         }
-        Order::List => Ok(json(&Listing { instances: rows(app).await? })),
+        Order::List => {
+            let mut instances = rows(app).await?;
+            add_usage(app, &mut instances).await;
+            Ok(json(&Listing { draining: drain::shown(app), instances }))
+        }
         Order::Show(id) => {
-            let found = rows(app).await?.into_iter().find(|row| row.id == *id);
-            found.map(|row| json(&row)).ok_or_else(unknown)
+            let mut found: Vec<Row> = rows(app).await?.into_iter().filter(|row| row.id == *id).collect();
+            add_usage(app, &mut found).await;
+            found.first().map(json).ok_or_else(unknown)
         }
         Order::Start(id) => {
             start(app, id).await?;
@@ -174,6 +193,10 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             done(id, "stopped")
         }
         Order::Restart(id) => {
+            if app.instances.drain().is_some() {
+                // It would be stopped, and not come back.
+                return Err(AcquireError::Draining.into());
+            }
             app.instances.stop(id).await;
             start(app, id).await?;
             done(id, "running")
@@ -230,12 +253,19 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             class: known.class,
             engine: known.engine,
             uid: known.uid,
+            usage: None,
             id: known.id,
         }
     };
     let mut rows: Vec<Row> = known.into_iter().map(row).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(rows)
+}
+
+/// What each of those that run uses. All are asked at once: one that does not answer holds up the others no longer than itself.
+async fn add_usage(app: &App, rows: &mut [Row]) {
+    let asking = rows.iter_mut().map(|row| async { row.usage = app.instances.usage(&row.id).await });
+    futures_util::future::join_all(asking).await;
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From a request to its handler: one file per answer.
 
 pub(super) mod custom;
+mod description;
 mod embed;
 mod engine;
 mod events;
@@ -15,7 +16,9 @@ mod mint_key;
 pub(super) mod open;
 mod port;
 mod start;
+mod state;
 mod status;
+mod touch;
 mod workbench;
 
 use std::sync::Arc;
@@ -136,6 +139,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::LoginApi => "GET, HEAD, POST",
         Target::Extensions => "GET, HEAD, POST",
         Target::Extension(_) => "DELETE",
+        Target::State => "GET, HEAD, PATCH",
         _ => "GET, HEAD",
     };
     if !allow.split(", ").any(|method| request.method() == method) {
@@ -153,12 +157,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Embed => embed::answer(&context, &request).await,
         Target::MintKey => mint_key::answer(&context, request.headers()).await,
         Target::Health => Ok(health::answer(&context, request.headers())),
+        Target::Description => Ok(description::answer()),
         Target::Start => start::answer(&context, request, html).await,
-        Target::Status => Ok(status::answer(&context)),
+        Target::Status => Ok(status::answer(&context).await),
         Target::Events => events::answer(&context, &request),
         Target::Extensions => extensions::answer(&context, request).await,
         Target::ExtensionEvents => extensions::events(&context, &request),
         Target::Extension(name) => extensions::remove(&context, &name).await,
+        Target::State => state::answer(&context, request).await,
         Target::OwnFile(name) => files::own_file(&context, &name),
         Target::Manifest => Ok(files::manifest(page, &context.instance)),
         Target::UpdateCheck => Ok(files::update_check(&context.app.engine)),

@@ -3,12 +3,14 @@
 //! A request passes these stages: [`listener`] accepts, [`connection`] reads, [`route`] says what is asked of which instance,
 //! [`gate`] says whether it may, [`access`] whether its sender has signed in, a handler answers, and [`answer`] is where every failure becomes a status.
 
+mod abandoned;
 mod access;
 mod answer;
 mod app;
 mod connection;
 mod control;
 mod cookies;
+mod drain;
 mod error;
 mod extensions;
 mod gate;

@@ -18,6 +18,9 @@ pub(super) fn frame_ancestors(page: &Page) -> String {
     page.embedders.iter().fold("frame-ancestors 'self'".to_owned(), |policy, origin| format!("{policy} {origin}"))
 }
 
+/// The script that brings a page back whose connection is no longer known.
+pub(super) const RECONNECT: &str = include_str!("pages/reconnect.html");
+
 #[derive(Template)]
 #[template(path = "loader.html", config = "src/front/pages/askama.toml")]
 struct Loader<'a> {

@@ -24,6 +24,8 @@ pub(super) enum Target {
     Embed,
     MintKey,
     Health,
+    /// What all of this is, for programs.
+    Description,
     Status,
     /// Lifts what holds an instance that was stopped on purpose.
     Start,
@@ -34,6 +36,8 @@ pub(super) enum Target {
     ExtensionEvents,
     /// One extension: its name, as sent.
     Extension(String),
+    /// The workbench's state, of all browsers.
+    State,
     /// A file of the engine's static set: its path there, still percent-encoded.
     Asset(String),
     /// A file of our own, below `/_static/`.
@@ -76,11 +80,13 @@ impl Target {
             Self::Embed => "embed",
             Self::MintKey => "mint-key",
             Self::Health => "health",
+            Self::Description => "openapi",
             Self::Status => "status",
             Self::Start => "start",
             Self::Events => "events",
             Self::Extensions | Self::Extension(_) => "extensions",
             Self::ExtensionEvents => "extension-events",
+            Self::State => "state",
             Self::Asset(_) => "asset",
             Self::OwnFile(_) => "own-file",
             Self::Manifest => "manifest",
@@ -145,11 +151,13 @@ fn target(path: &str, base: &str) -> Option<Target> {
         "/api/v1/code" => Some(Target::Embed),
         "/mint-key" | "/api/v1/code/mint-key" => Some(Target::MintKey),
         "/api/v1/code/health" => Some(Target::Health),
+        "/api/v1/code/openapi.json" => Some(Target::Description),
         "/api/v1/code/status" => Some(Target::Status),
         "/api/v1/code/start" => Some(Target::Start),
         "/api/v1/code/events" => Some(Target::Events),
         "/api/v1/code/extensions" => Some(Target::Extensions),
         "/api/v1/code/extensions/events" => Some(Target::ExtensionEvents),
+        "/api/v1/code/state" => Some(Target::State),
         "/manifest.json" => Some(Target::Manifest),
         "/login" => Some(Target::Login),
         "/api/v1/code/login" => Some(Target::LoginApi),

@@ -10,14 +10,16 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
+use super::abandoned;
 use super::app::App;
 use super::connection::{self, Arrival};
+use super::drain;
 use super::error::ServeError;
 use super::listener::{Bound, Kind};
 use super::secrets::Secrets;
 use crate::assets::Assets;
 use crate::auth::MadePassword;
-use crate::config::{Config, ConfigError, Launcher};
+use crate::config::{Config, ConfigError, Launcher, at_next_start};
 use crate::engine::{self, Engine, ServerOptions};
 use crate::instances::{IdleClocks, Instances, Settings, StateStore};
 use crate::launch::{self, ProcessLauncher, ProcessOptions, SystemdLauncher};
@@ -34,6 +36,9 @@ const MOST_OPERATORS: usize = 16;
 
 /// The file in `state` that keeps the idle clocks.
 const CLOCKS: &str = "idle.json";
+
+/// The file in `state` that says that the host is being emptied.
+const DRAIN: &str = "drain.json";
 
 /// How often what runs is looked at: for the clocks, and for the line that `systemctl status` shows.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
@@ -64,6 +69,7 @@ impl Service {
         let store = StateStore::open(data_dir.join("state"))?;
         let launcher = launcher(&config, &engine).await?;
         let instances = Instances::new(launcher, settings(&config));
+        instances.keep_drain_at(data_dir.join("state").join(DRAIN));
         let clocks = IdleClocks::new(data_dir.join("state").join(CLOCKS));
         // Without the broker there is nothing to take over and nothing to start: better a service that says so than none.
         match tokio::time::timeout(ADOPT_DEADLINE, instances.adopt(clocks.read(SystemTime::now()))).await {
@@ -159,6 +165,7 @@ pub async fn serve(
     let mut heartbeat = watchdog();
     notify(&[NotifyState::Ready, NotifyState::Status(&census(&app))]);
     let mut watching = tokio::spawn(watch(Arc::clone(&app)));
+    let mut ending = tokio::spawn(abandoned::run(Arc::clone(&app)));
     tokio::pin!(stop);
     let result = loop {
         let accepted = tokio::select! {
@@ -169,6 +176,7 @@ pub async fn serve(
                 continue;
             }
             _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
+            _ = &mut ending => break Err(ServeError::System { what: "end what pages have left", source: io::ErrorKind::BrokenPipe.into() }),
             // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
             _ = heartbeat.tick() => {
                 notify(&[NotifyState::Watchdog]);
@@ -194,7 +202,8 @@ pub async fn serve(
     };
     drop((listeners, doors));
     watching.abort();
-    drain(&app, &connections).await;
+    ending.abort();
+    finish(&app, &connections).await;
     result
 }
 
@@ -206,6 +215,7 @@ async fn watch(app: Arc<App>) {
     let mut said = String::new();
     loop {
         ticks.tick().await;
+        drain::go_on(&app);
         let now = app.instances.idle_clocks();
         let writing = tokio::task::spawn_blocking(move || {
             let written = clocks.write(now);
@@ -236,7 +246,8 @@ fn census(app: &App) -> String {
     let idle = app.instances.idle_clocks().values().filter(|since| since.is_some()).count();
     let (running, starting, failed) = (count("running"), count("starting"), count("failed"));
     let noun = if running == 1 { "instance" } else { "instances" };
-    format!("{running} {noun} running, {idle} of them idle, {starting} starting, {failed} failed")
+    let drained = if app.instances.drain().is_some() { "being drained: " } else { "" };
+    format!("{drained}{running} {noun} running, {idle} of them idle, {starting} starting, {failed} failed")
 }
 
 /// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
@@ -257,7 +268,7 @@ fn passes(error: &io::Error) -> bool {
 }
 
 /// Ends in order: no new connections, answers under way finish, websockets get their time, then instances end.
-async fn drain(app: &App, connections: &TaskTracker) {
+async fn finish(app: &App, connections: &TaskTracker) {
     let limit = app.live().config.server.drain;
     app.stopping.cancel();
     app.tunnels.close();
@@ -289,9 +300,17 @@ fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
             for name in needs_restart(&old.config, &config) {
                 tracing::warn!("{name} changed: takes effect at the next start");
             }
+            // Names alone: a value may be a password's hash.
+            let changes = old.config.written.changes(&config.written);
+            let waiting = at_next_start(&changes);
+            if !waiting.is_empty() {
+                tracing::warn!("{}: instances that run take it up when they are started again", waiting.join(", "));
+            }
             app.instances.configure(settings(&config));
             app.reload(config);
-            tracing::info!("configuration reloaded");
+            let changes =
+                if changes.is_empty() { "no key has another value".to_owned() } else { format!("changed: {}", changes.join(", ")) };
+            tracing::info!("configuration reloaded, {changes}");
             let instances = app.instances.clone();
             // Aside: with hundreds of instances it takes longer than a watchdog waits.
             tokio::spawn(async move {

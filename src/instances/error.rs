@@ -28,6 +28,9 @@ pub enum AcquireError {
         /// The last lines of its engine's output, for its owner only.
         log: Vec<String>,
     },
+    /// The host is being emptied.
+    #[error("nothing starts on this server at the moment: it is being emptied")]
+    Draining,
     /// The daemon is going down.
     #[error("the service is shutting down")]
     ShuttingDown,
@@ -43,4 +46,21 @@ pub struct StoreError {
     pub path: PathBuf,
     /// What the system said.
     pub source: std::io::Error,
+}
+
+/// Why roaming state was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RoamingError {
+    /// More than is kept.
+    #[error("{0} is too large")]
+    TooLarge(&'static str),
+    /// A scope that no workbench has.
+    #[error("there is no such scope")]
+    InvalidScope,
+    /// The daemon is going down.
+    #[error("the service is shutting down")]
+    Lost,
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

@@ -1,16 +1,22 @@
 //! The instances: which there are, what state they are in, who uses them, and what is remembered of each.
 
 mod clocks;
+mod connections;
+mod drain;
 mod error;
 mod lease;
 mod machine;
 mod operate;
 mod registry;
+mod roaming;
 mod starter;
 mod store;
 
 pub use clocks::IdleClocks;
-pub use error::{AcquireError, StoreError};
+pub use connections::{Connections, Due};
+pub use drain::{DRAIN_IDLE, Drain};
+pub use error::{AcquireError, RoamingError, StoreError};
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings, Status};
+pub use roaming::{News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::machine::{Event, Machine};
 use super::registry::{Instance, Instances};
 use super::starter;
-use crate::launch::{Known, LaunchError, Left};
-use crate::model::{InstanceId, InstanceState};
+use crate::launch::{Connector, Known, LaunchError, Left};
+use crate::model::{InstanceId, InstanceState, Usage};
 
 impl Instances {
     /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
@@ -49,6 +49,21 @@ impl Instances {
             (instance.id.clone(), idle.and_then(|idle| wall.checked_sub(idle)))
         };
         self.table().values().filter(running).map(clock).collect()
+    }
+
+    /// What an instance uses; none when it does not run, or when nobody can tell. Counts as no use of it.
+    pub async fn usage(&self, id: &InstanceId) -> Option<Usage> {
+        let connector = self.known(id)?.cell().connector.clone()?;
+        let usage = connector.usage().await;
+        usage.inspect_err(|e| tracing::debug!(instance = %id, "cannot tell what it uses: {e}")).ok()
+    }
+
+    /// The run of an instance that runs, and the way to reach it without using it: no lease, and nothing that the idle clock notices.
+    pub fn reach(&self, id: &InstanceId) -> Option<(u64, Arc<dyn Connector>)> {
+        let instance = self.known(id)?;
+        let cell = instance.cell();
+        let connector = cell.connector.clone()?;
+        Some((cell.machine.generation(), connector))
     }
 
     /// All instances that have something, also those at rest.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::drain::DrainState;
 use super::error::AcquireError;
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) starting: Semaphore,
     pub(super) tasks: TaskTracker,
     closing: AtomicBool,
+    pub(super) drain: DrainState,
 }
 
 /// One instance: its machine, and a channel on which everybody can follow it.
@@ -91,6 +93,7 @@ impl Instances {
             starting,
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
+            drain: DrainState::default(),
         }))
     }
 
@@ -115,7 +118,7 @@ impl Instances {
     /// A lease, if the instance runs; otherwise makes sure that a start is under way. Never waits.
     ///
     /// # Errors
-    /// When there is no room, when the last start failed a moment ago, or when we are going down.
+    /// When there is no room, when the last start failed a moment ago, when the host is being emptied, or when we are going down.
     pub fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
         let instance = self.instance(id);
         self.want(&instance)?;
@@ -270,6 +273,10 @@ impl Instances {
         // Under the lock: what the shutdown has stopped stays stopped.
         if self.0.closing.load(Ordering::SeqCst) {
             return Err(AcquireError::ShuttingDown);
+        }
+        // What runs or comes up is for whoever wants it; also one that is just being stopped does not come back.
+        if self.0.drain.is_on() && !matches!(cell.machine.state(), InstanceState::Running | InstanceState::Starting { .. }) {
+            return Err(AcquireError::Draining);
         }
         if cell.machine.would_start(now) {
             let limit = self.limit();

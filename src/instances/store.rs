@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::roaming::Roaming;
 use crate::model::InstanceId;
 use crate::sys;
 
@@ -33,6 +34,7 @@ pub struct LastOpened {
 #[derive(Clone, Debug)]
 pub struct StateStore {
     dir: PathBuf,
+    roaming: Roaming,
 }
 
 impl StateStore {
@@ -42,7 +44,12 @@ impl StateStore {
     /// When the directory cannot be made.
     pub fn open(dir: PathBuf) -> Result<Self, StoreError> {
         sys::create_private_dir(&dir).map_err(failed("make", &dir))?;
-        Ok(Self { dir })
+        Ok(Self { roaming: Roaming::new(dir.clone()), dir })
+    }
+
+    /// The workbench's state.
+    pub fn roaming(&self) -> &Roaming {
+        &self.roaming
     }
 
     /// What `id` opened last. A broken record counts as none, so that the editor opens.

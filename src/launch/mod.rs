@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
@@ -134,6 +134,12 @@ pub trait Connector: Send + Sync + 'static {
     /// Begins a job on the instance's extensions, inside it. What comes out is
     /// [`ExtensionNews`](crate::model::ExtensionNews), a line each; what is hung up on goes on.
     fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>>;
+
+    /// What it uses at this moment, and how much of that is the user's.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    fn usage(&self) -> BoxFuture<'_, io::Result<Usage>>;
 }
 
 impl fmt::Debug for Launched {

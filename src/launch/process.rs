@@ -6,6 +6,7 @@
 mod output;
 mod ports;
 mod spawner;
+mod usage;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,11 +19,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
 use output::OutputTail;
 use ports::OwnPorts;
 use spawner::Spawner;
+use usage::Members;
 
 /// The environment variable by which every process of an instance is known, however far it detached itself.
 const MARKER: &str = "HOODY_CODE_INSTANCE_DIR";
@@ -64,6 +66,7 @@ pub struct ProcessLauncher {
     spawner: Spawner,
     /// The main process of each instance that was launched and has not been reaped.
     running: Arc<Mutex<std::collections::HashMap<InstanceId, Pid>>>,
+    members: Arc<Members>,
 }
 
 impl ProcessLauncher {
@@ -76,7 +79,7 @@ impl ProcessLauncher {
         sys::create_private_dir(&options.instances_dir).map_err(prepare)?;
         end_all(Belonging::Below(options.instances_dir.clone())).await?;
         let spawner = Spawner::start(tokio::runtime::Handle::current()).map_err(prepare)?;
-        Ok(Self { options, spawner, running: Arc::default() })
+        Ok(Self { options, spawner, running: Arc::default(), members: Arc::default() })
     }
 
     fn directory(&self, id: &InstanceId) -> PathBuf {
@@ -103,7 +106,8 @@ impl ProcessLauncher {
             lock(&self.running).insert(id.clone(), pid);
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
-        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place });
+        let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
         let running = Arc::clone(&self.running);
         let exit = async move {
@@ -225,6 +229,14 @@ struct ProcessConnector {
     ports: OwnPorts,
     /// None when the engine's command line is not what we know.
     place: Option<Place>,
+    main: Main,
+}
+
+/// What is needed to look at all processes of an instance.
+struct Main {
+    pid: Option<Pid>,
+    dir: PathBuf,
+    members: Arc<Members>,
 }
 
 /// Where the engine's own command line finds what the engine does, marked as a process of the same instance.
@@ -252,6 +264,13 @@ impl Connector for ProcessConnector {
             std::thread::Builder::new().name("extensions".to_owned()).spawn(move || work(&place, job, theirs))?;
             Stream::from_fd(ours.into())
         })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
+        let (members, dir, pid) = (Arc::clone(&self.main.members), self.main.dir.clone(), self.main.pid);
+        // Aside: on a busy host this is thousands of small files.
+        let counting = tokio::task::spawn_blocking(move || members.usage(&dir, pid));
+        Box::pin(async move { counting.await.map_err(io::Error::other)? })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod agent;
 mod broker;
+mod usage;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
@@ -245,6 +246,10 @@ impl Connector for Agent {
 
     fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(self.open(AgentRequest::Extensions { what: job }))
+    }
+
+    fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
+        Box::pin(usage::of(self))
     }
 }
 

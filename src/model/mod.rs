@@ -11,7 +11,9 @@ mod origin;
 mod password;
 mod path;
 mod port;
+mod reconnection_token;
 mod state;
+mod usage;
 
 pub use extension_id::{ExtensionId, ExtensionSpec, InvalidExtension};
 pub use extension_job::{ExtensionJob, ExtensionNews, ExtensionView, FailureReason, InstalledExtension};
@@ -23,7 +25,9 @@ pub use origin::{InvalidOrigin, WebOrigin};
 pub use password::{InvalidPassword, MAX_PASSWORD, Password};
 pub use path::{AbsolutePath, InvalidPath};
 pub use port::{InvalidPort, Port};
+pub use reconnection_token::{InvalidReconnectionToken, ReconnectionToken};
 pub use state::{EndCause, FailureCause, InstanceState, Stage};
+pub use usage::Usage;
 
 /// Reads a word from its text, with the same checks as everywhere else.
 fn parse_text<'de, D, T>(from: D) -> Result<T, D::Error>

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AbsolutePath, ExtensionJob, Port};
+use crate::model::{AbsolutePath, ExtensionJob, Port, Usage};
 
 /// The most bytes of a message either way: [`LOG_LINES`] of the engine's output with the answer to [`AgentRequest::Watch`].
 pub const MAX_AGENT_PACKET: usize = 32 << 10;
@@ -32,6 +32,8 @@ pub enum AgentRequest {
         /// Which job.
         what: ExtensionJob,
     },
+    /// What the instance uses, and what of its user's runs.
+    Usage,
     /// Answered once, when the engine has ended.
     Watch,
 }
@@ -54,6 +56,11 @@ pub enum AgentAnswer {
     Failed {
         /// errno(3).
         errno: i32,
+    },
+    /// What it uses.
+    Usage {
+        /// As the agent sees it.
+        usage: Usage,
     },
     /// The engine has ended.
     Ended {

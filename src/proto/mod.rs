@@ -5,6 +5,7 @@
 mod agent;
 mod broker;
 pub mod place;
+pub mod unit;
 
 pub use agent::{AgentAnswer, AgentRequest, LOG_LINES, MAX_AGENT_PACKET};
 pub use broker::{

@@ -18,5 +18,5 @@ pub use error::ProxyError;
 pub use forward::{Forwarded, Reply, forward, wants_upgrade};
 pub use headers::strip_hop_by_hop;
 pub use rewrite::Mount;
-pub use tunnel::{Traffic, tunnel};
+pub use tunnel::{Traffic, tunnel, tunnel_keeping};
 pub use upstream::Upstream;

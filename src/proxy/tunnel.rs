@@ -1,7 +1,6 @@
 //! Bytes both ways, until either side is done.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,12 +32,19 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let (client_in, client_out) = split(client);
-    let (upstream_in, upstream_out) = split(upstream);
+    let (mut client_in, mut client_out) = split(client);
+    let (mut upstream_in, mut upstream_out) = split(upstream);
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     {
-        let up = direction(client_in, upstream_out, &sent);
-        let down = direction(upstream_in, client_out, &received);
+        // Who has said all is told to the other: nothing more comes.
+        let up = async {
+            copy(&mut client_in, &mut upstream_out, &sent).await;
+            let _ = upstream_out.shutdown().await;
+        };
+        let down = async {
+            copy(&mut upstream_in, &mut client_out, &received).await;
+            let _ = client_out.shutdown().await;
+        };
         tokio::pin!(up, down);
         tokio::select! {
             () = &mut up => drop(timeout(LINGER, &mut down).await),
@@ -49,20 +55,55 @@ where
     Traffic { sent: sent.into_inner(), received: received.into_inner() }
 }
 
-/// Copies until `from` ends or either side breaks, then tells `to` that nothing more comes.
-async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+/// As [`tunnel`], but an `upstream` that has not ended is not told of the client's end; it is given back.
+pub async fn tunnel_keeping<C, U>(client: C, upstream: U, cut: impl Future<Output = ()>) -> (Traffic, Option<U>)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut client_in, mut client_out) = split(client);
+    let (mut upstream_in, mut upstream_out) = split(upstream);
+    let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
+    let left = {
+        let up = copy(&mut client_in, &mut upstream_out, &sent);
+        let down = async {
+            let end = copy(&mut upstream_in, &mut client_out, &received).await;
+            let _ = client_out.shutdown().await;
+            end
+        };
+        tokio::pin!(up, down);
+        tokio::select! {
+            // A client that says goodbye makes the upstream end as well.
+            End::Source = &mut up => !matches!(timeout(LINGER, &mut down).await, Ok(End::Source)),
+            end = &mut down => matches!(end, End::Target),
+            () = cut => false,
+        }
+    };
+    let traffic = Traffic { sent: sent.into_inner(), received: received.into_inner() };
+    (traffic, left.then(|| upstream_in.unsplit(upstream_out)))
+}
+
+/// Why nothing is copied any more.
+enum End {
+    /// Where it came from has ended.
+    Source,
+    /// Where it went to takes nothing.
+    Target,
+}
+
+/// Copies until `from` ends or either side breaks.
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), count: &AtomicU64) -> End {
     loop {
-        match poll_fn(|cx| pass_on(cx, &mut from, &mut to)).await {
-            Ok((0, _)) | Err(_) => break,
-            Ok((n, rest)) => {
+        match poll_fn(|cx| pass_on(cx, from, to)).await {
+            Ok((read, rest)) => {
                 if to.write_all(&rest).await.is_err() || to.flush().await.is_err() {
-                    break;
+                    return End::Target;
                 }
-                count.fetch_add(n as u64, Ordering::Relaxed);
+                count.fetch_add(read as u64, Ordering::Relaxed);
             }
+            Err(end) => return end,
         }
     }
-    let _ = to.shutdown().await;
 }
 
 /// Reads once, and writes of that what the other side takes at once. How much was read, and what is still to be written.
@@ -70,17 +111,18 @@ fn pass_on(
     cx: &mut Context<'_>,
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
-) -> Poll<io::Result<(usize, Vec<u8>)>> {
+) -> Poll<Result<(usize, Vec<u8>), End>> {
     let mut room = [const { MaybeUninit::uninit() }; BUFFER];
     let mut buffer = ReadBuf::uninit(&mut room);
-    ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+    if ready!(Pin::new(from).poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
+        return Poll::Ready(Err(End::Source));
+    }
     let read = buffer.filled();
     let mut written = 0;
     while written < read.len() {
         match Pin::new(&mut *to).poll_write(cx, &read[written..]) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(End::Target)),
             Poll::Ready(Ok(n)) => written += n,
-            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
             Poll::Pending => break,
         }
     }
@@ -110,6 +152,32 @@ mod tests {
         assert_eq!(rest, b"pong!");
         drop(browser);
         assert_eq!(running.await.unwrap(), Traffic { sent: 4, received: 5 });
+    }
+
+    #[tokio::test]
+    async fn an_upstream_outlives_the_client_that_is_gone() {
+        let (browser, client) = duplex(16);
+        let (mut engine, upstream) = duplex(16);
+        let running = tokio::spawn(tunnel_keeping(client, upstream, std::future::pending()));
+        drop(browser);
+        let (_, kept) = running.await.unwrap();
+        let mut kept = kept.unwrap();
+        engine.write_all(b"still here").await.unwrap();
+        let mut got = [0; 10];
+        kept.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"still here");
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_has_ended_is_not_kept() {
+        let (mut browser, client) = duplex(16);
+        let (mut engine, upstream) = duplex(16);
+        let running = tokio::spawn(tunnel_keeping(client, upstream, std::future::pending()));
+        browser.write_all(b"goodbye").await.unwrap();
+        let mut got = [0; 7];
+        engine.read_exact(&mut got).await.unwrap();
+        drop((browser, engine));
+        assert!(running.await.unwrap().1.is_none());
     }
 
     #[tokio::test]

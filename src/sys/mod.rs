@@ -7,6 +7,7 @@ mod lock;
 mod map;
 mod netns;
 mod packet;
+mod process;
 mod procfs;
 mod quota;
 mod resources;
@@ -24,6 +25,7 @@ pub use netns::{ProcessDir, owning_user_namespace, same_namespace, within_networ
 pub use packet::{
     Packet, PacketListener, PacketSocket, accept_packets, connect_packets, listen_packets, peer_uid, receive_packet, send_packet,
 };
+pub use process::{Process, processes};
 pub use procfs::{Pid, ProcessTable, signal};
 pub use quota::{quota_used, set_user_quota};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};

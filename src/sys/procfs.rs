@@ -53,6 +53,40 @@ impl ProcessTable {
         self.rows.iter().filter(|(pid, row)| **pid != own && belongs(**pid, row)).filter_map(|(pid, _)| Pid::from_raw(*pid)).collect()
     }
 
+    /// Every live process by the value of the line `name=…` in its environment. One without such a line has that of the nearest
+    /// ancestor with one, or else of its session's first process: a program can be started with no environment at all. Zombies do
+    /// not count.
+    pub fn by_mark(&self, name: &str) -> HashMap<Vec<u8>, Vec<Pid>> {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let mark = [name.as_bytes(), b"="].concat();
+        let value = |pid: &i32| {
+            let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+            environ.split(|b| *b == 0).find_map(|line| line.strip_prefix(&*mark)).map(<[u8]>::to_vec)
+        };
+        let marked: HashMap<i32, Vec<u8>> =
+            self.rows.keys().filter(|pid| **pid != own).filter_map(|pid| Some((*pid, value(pid)?))).collect();
+        let inherited = |pid: i32| {
+            let mut at = pid;
+            for _ in 0..self.rows.len() {
+                if let Some(value) = marked.get(&at) {
+                    return Some(value);
+                }
+                match self.rows.get(&at) {
+                    Some(row) if row.parent > 1 && row.parent != own => at = row.parent,
+                    _ => break,
+                }
+            }
+            marked.get(&self.rows.get(&pid)?.session)
+        };
+        let mut groups: HashMap<Vec<u8>, Vec<Pid>> = HashMap::new();
+        for pid in self.rows.keys().filter(|pid| **pid != own) {
+            if let (Some(value), Some(pid)) = (inherited(*pid), Pid::from_raw(*pid)) {
+                groups.entry(value.clone()).or_default().push(pid);
+            }
+        }
+        groups
+    }
+
     fn descends(&self, pid: i32, ancestor: i32) -> bool {
         let mut at = pid;
         // Bounded: a reading is not atomic, so reused numbers could in theory form a ring.
@@ -111,6 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_environment_belongs_to_its_parent() {
+        let value = format!("bare-{}", std::process::id());
+        let script = "env -i sleep 1000 & echo $!; read _; kill $!";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).env("HOODY_TEST_BARE", &value);
+        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+        let bare = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        let groups = ProcessTable::read().unwrap().by_mark("HOODY_TEST_BARE");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(groups[value.as_bytes()].contains(&bare));
+    }
+
+    #[test]
     fn finds_what_detached_itself() {
         // setsid leaves the session, and the shell that started it ends: only the environment still tells. The detached shell reads
         // from a pipe of ours rather than become another program: a process has no environment to read in the middle of its exec.
@@ -135,6 +185,8 @@ mod tests {
         child.wait().unwrap();
         let members = ProcessTable::read().unwrap().members(None, |line| line == marker.as_bytes());
         assert!(members.contains(&detached));
+        let groups = ProcessTable::read().unwrap().by_mark(name);
+        assert!(groups[value.as_bytes()].contains(&detached));
         for pid in members {
             signal(pid, Signal::KILL).unwrap();
         }

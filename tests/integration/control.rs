@@ -150,3 +150,22 @@ fn a_configuration_is_checked_without_a_daemon() {
         assert!(output.status.code() == Some(78) && message.contains(word), "{text}: {message}");
     }
 }
+
+#[test]
+fn a_configuration_is_shown_with_its_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, "[instances]\nmax_running = 3\n[login]\nhashed_password = '$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA'\n").unwrap();
+    let show = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoody-code"));
+        out(&command.args(["config", "show"]).arg(&file).args(words).output().expect("the program"))
+    };
+    let text = show(&[]);
+    for line in ["[instances]", "max_running = 3", "max_starting = 4", "hashed_password = \"(hidden)\""] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    assert_eq!((&json["instances"]["max_running"], &json["tls"]["certificate"]), (&3.into(), &serde_json::Value::Null));
+    let wrong = Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["config", "show", "/nowhere"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(78));
+}

@@ -108,10 +108,10 @@ describe('the service', { timeout: 240_000 }, () => {
     await host.until('the new name', async () => (await name()) === 'Second');
     for (const broken of ['[page]\nname = ', '[page]\nnam = "Third"', '[class.default]\nmemory_max = "many"']) {
       const from = await cursor();
-      await host.configure(broken);
-      await host.until('an error in the journal', async () => {
-        const entries = await vm.journal(['-u', 'hoody-code', '-p', 'err', `--after-cursor=${from}`]);
-        return entries.some((entry) => /not reloaded, the old one stays/.test(entry.MESSAGE));
+      await assert.rejects(host.configure(broken), /Job for hoody-code.service failed/);
+      await host.until('the reason in the journal', async () => {
+        const entries = await vm.journal(['-u', 'hoody-code', `--after-cursor=${from}`]);
+        return entries.some((entry) => /^hoody-code: .*(config.toml|memory_max)/.test(entry.MESSAGE));
       });
       assert.equal(await name(), 'Second');
     }

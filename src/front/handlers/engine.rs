@@ -8,12 +8,14 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use super::super::abandoned::PageConnection;
 use super::super::access::session_over;
 use super::super::answer::ApiError;
 use super::super::app::Context;
 use super::while_signed_in;
 use crate::instances::Lease;
-use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, wants_upgrade};
+use crate::model::ReconnectionToken;
+use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, tunnel_keeping, wants_upgrade};
 use crate::telemetry::ACCESS;
 
 pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
@@ -22,6 +24,7 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
     let lease = context.app.instances.acquire(&context.instance, config.instances.request_wait).await?;
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
+    let token = parts.uri.query().and_then(ReconnectionToken::of_query);
     strip_instance(&mut parts, &context)?;
     strip_request_cookies(&mut parts.headers);
     if parts.method == Method::HEAD {
@@ -40,7 +43,8 @@ pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> 
         }
         Reply::Switched(head, engine_side) => match upgrade {
             Some(client_side) => {
-                spawn_tunnel(&context, lease, client_side, engine_side);
+                let page = token.map(|token| PageConnection::open(&context.app, &lease, token));
+                spawn_tunnel(&context, lease, page, client_side, engine_side);
                 Ok(head.map(|()| Body::Empty))
             }
             None => Err(ApiError::internal("the engine switched protocols unasked")),
@@ -61,8 +65,8 @@ fn strip_instance(parts: &mut http::request::Parts, context: &Context) -> Result
 }
 
 /// Carries bytes until either side is done, the daemon's drain runs out or the session that opened it ends. The lease goes with
-/// it.
-pub(super) fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgrade, engine_side: OnUpgrade) {
+/// it. When it is one of a page's own connections, `page` is told how it ended.
+pub(super) fn spawn_tunnel(context: &Context, lease: Lease, page: Option<PageConnection>, client_side: OnUpgrade, engine_side: OnUpgrade) {
     let app = Arc::clone(&context.app);
     let client = context.forwarded.client.clone();
     let (access, id) = (context.live.config.log.access, context.id);
@@ -80,7 +84,14 @@ pub(super) fn spawn_tunnel(context: &Context, lease: Lease, client_side: OnUpgra
             }
         };
         let traffic = match upgraded {
-            Ok((browser, engine)) => tunnel(TokioIo::new(browser), TokioIo::new(engine), cut).await,
+            Ok((browser, engine)) => match page {
+                None => tunnel(TokioIo::new(browser), TokioIo::new(engine), cut).await,
+                Some(page) => {
+                    let (traffic, left) = tunnel_keeping(TokioIo::new(browser), TokioIo::new(engine), cut).await;
+                    page.ended(left);
+                    traffic
+                }
+            },
             Err(e) => {
                 tracing::debug!(instance = %lease.id(), "an upgrade came to nothing: {e}");
                 return;

@@ -104,6 +104,9 @@ fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources, ce
     if app.instances.unstartable() > 0 && count("running") + count("starting") + count("stopping") == 0 {
         reasons.push("starts_failing");
     }
+    if app.instances.drain().is_some() {
+        reasons.push("draining");
+    }
     if app.stopping.is_cancelled() {
         reasons.push("stopping");
     }

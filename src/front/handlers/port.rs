@@ -52,7 +52,7 @@ pub(super) async fn answer(
         }
         Reply::Switched(head, app_side) => match upgrade {
             Some(client_side) => {
-                spawn_tunnel(&context, lease, client_side, app_side);
+                spawn_tunnel(&context, lease, None, client_side, app_side);
                 Ok(head.map(|()| Body::Empty))
             }
             None => Err(failure(port, &ProxyError::Unasked)),

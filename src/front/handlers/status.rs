@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::answer::json;
 use super::super::app::Context;
-use crate::model::{InstanceId, InstanceState};
+use crate::model::{InstanceId, InstanceState, Usage};
 use crate::proxy::Body;
 
 #[derive(Serialize)]
@@ -18,9 +18,12 @@ struct Answer<'a> {
     clients: usize,
     /// How long nobody has used it, in seconds; null while somebody does.
     idle_seconds: Option<u64>,
+    /// What it uses; null when it does not run, or when nobody can tell.
+    usage: Option<Usage>,
 }
 
-pub(super) fn answer(context: &Context) -> Response<Body> {
+pub(super) async fn answer(context: &Context) -> Response<Body> {
+    let usage = context.app.instances.usage(&context.instance).await;
     let (status, clients, idle) = context.app.instances.status(&context.instance);
     json(&Answer {
         instance: &context.instance,
@@ -28,5 +31,6 @@ pub(super) fn answer(context: &Context) -> Response<Body> {
         generation: status.generation,
         clients,
         idle_seconds: idle.map(|idle| idle.as_secs()),
+        usage,
     })
 }

@@ -15,6 +15,8 @@ use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
 use super::port;
+use super::state;
+use super::touch;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
@@ -60,7 +62,12 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
         },
     };
     let pass = page_pass::script(&context, request.headers()).await?;
-    let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?, special, &pass).await };
+    let shaped = async {
+        let page = fetch(&context, lease, &parameters, request).await?;
+        // A broken store must not keep the editor from opening: it goes on with what the browser has. The cause is in the log.
+        let module = state::module(&context, &parameters).await.ok();
+        shape(&context, page, special, &pass, module.as_deref()).await
+    };
     // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
     tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
 }
@@ -146,7 +153,13 @@ fn set_locale_cookie(headers: &mut http::HeaderMap, locale: &str) {
 }
 
 /// The page as we want it.
-async fn shape(context: &Context, response: Response<Incoming>, special: Option<Shape>, pass: &str) -> Result<Response<Body>, ApiError> {
+async fn shape(
+    context: &Context,
+    response: Response<Incoming>,
+    special: Option<Shape>,
+    pass: &str,
+    module: Option<&str>,
+) -> Result<Response<Body>, ApiError> {
     let (mut parts, body) = response.into_parts();
     let is_html = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let body = Limited::new(body, MAX_PAGE).collect().await.map_err(ApiError::internal)?.to_bytes();
@@ -159,13 +172,22 @@ async fn shape(context: &Context, response: Response<Incoming>, special: Option<
     let page = &context.live.config.page;
     let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
+    head.push_str(pages::RECONNECT);
+    let own = special.as_ref().map(|special| &special.settings);
+    head.push_str(&touch::head(&page.touch, own));
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
         head.push_str(&special.head);
     }
-    let changes =
-        PageChanges { settings, options, styles: context.live.custom.styles(), scripts: context.live.custom.scripts(), head: &head };
+    let changes = PageChanges {
+        settings,
+        options,
+        styles: context.live.custom.styles(),
+        scripts: context.live.custom.scripts(),
+        head: &head,
+        module,
+    };
     let body = match rewrite(&body, &nonce, &changes) {
         Ok(rewritten) => rewritten.into(),
         // Better an editor with its own defaults than none.

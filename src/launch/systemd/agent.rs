@@ -12,14 +12,14 @@ use crate::proto::{AgentAnswer, AgentRequest, BrokerRequest, MAX_AGENT_PACKET};
 use crate::sys::{PacketSocket, Stream};
 
 /// How long opening a socket may take. The agent's own limit is two seconds.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for the next question.
 const MOST_IDLE: usize = 4;
 
 /// The agent of one run of an instance.
 pub(super) struct Agent {
-    id: InstanceId,
+    pub(super) id: InstanceId,
     broker: Arc<Broker>,
     idle: Mutex<Vec<PacketSocket>>,
 }

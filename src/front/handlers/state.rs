@@ -1,0 +1,159 @@
+//! `/api/v1/code/state`: what the workbench keeps in a browser, for every browser of the instance; and the part of the editor's
+//! page that keeps the two together. No instance is started for it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::answer::{self, ApiError, ErrorCode};
+use super::super::app::Context;
+use super::super::page_pass;
+use super::super::query::Parameters;
+use crate::instances::{RoamingError, Sender, Update, Updated};
+use crate::proxy::{Body, IdleTimeout};
+
+/// The module that runs in the editor's page.
+const MODULE: &str = include_str!("state/page.js");
+
+/// The most bytes of a request: one value of the greatest length, with every quote in it escaped.
+const MAX_BODY: usize = 5 << 20;
+
+/// The most scopes in one request.
+const MAX_SCOPES: usize = 32;
+
+/// The most bytes of the name that a page gives itself.
+const MAX_PAGE: usize = 64;
+
+/// The most of VS Code's own profiles whose state comes along with a page.
+const MAX_PROFILES: usize = 16;
+
+/// Answers smaller than this are sent as they are.
+const WORTH_COMPRESSING: usize = 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    page: String,
+    sequence: u64,
+    scopes: BTreeMap<String, Update>,
+}
+
+#[derive(Serialize)]
+struct Changed {
+    scopes: BTreeMap<String, Updated>,
+}
+
+/// `GET` and `PATCH …/state`.
+pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    page_pass::check(context, request.headers()).await?;
+    let gzip = takes_gzip(request.headers());
+    if request.method() == Method::PATCH {
+        return Ok(packed(&change(context, request).await?, gzip));
+    }
+    let roaming = context.app.store.roaming();
+    let query = request.uri().query().unwrap_or_default();
+    let Some(scope) = query.split('&').find_map(|pair| pair.strip_prefix("scope=")) else {
+        return Ok(packed(&json!({"scopes": roaming.list(&context.instance).await?}), gzip));
+    };
+    let scope = percent_decode_str(scope).decode_utf8().map_err(|_| RoamingError::InvalidScope)?.into_owned();
+    let reader = Sender { page: String::new(), sequence: 0 };
+    let all = roaming.update(&context.instance, scope, reader, Update { want: true, ..Update::default() }).await?;
+    Ok(packed(&all, gzip))
+}
+
+async fn change(context: &Context, request: Request<Incoming>) -> Result<Changed, ApiError> {
+    let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| match e.downcast::<http_body_util::LengthLimitError>() {
+        Ok(_) => ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_BODY} bytes at a time")),
+        Err(e) => ApiError::new(ErrorCode::BadRequest, format!("the request broke off: {e}")),
+    })?;
+    let changes: Changes = serde_json::from_slice(&body.to_bytes()).map_err(|e| ApiError::new(ErrorCode::BadRequest, e.to_string()))?;
+    if changes.page.len() > MAX_PAGE || changes.scopes.len() > MAX_SCOPES {
+        return Err(ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_SCOPES} scopes, and {MAX_PAGE} bytes of a page's name")));
+    }
+    let mut scopes = BTreeMap::new();
+    for (scope, update) in changes.scopes {
+        let sender = Sender { page: changes.page.clone(), sequence: changes.sequence };
+        let updated = context.app.store.roaming().update(&context.instance, scope.clone(), sender, update).await?;
+        scopes.insert(scope, updated);
+    }
+    Ok(Changed { scopes })
+}
+
+/// The script that takes the place of the workbench's: it brings this browser up to date first. `{workbench}` in it is to become
+/// the address of the workbench's, as JSON.
+pub(super) async fn module(context: &Context, parameters: &Parameters) -> Result<String, ApiError> {
+    let workspace = workspace(parameters);
+    let mut names: Vec<String> = ["global", "global-shared", "local"].map(str::to_owned).into();
+    names.push(workspace.clone());
+    let positions = context.app.store.roaming().positions(&context.instance, names, "profile/", MAX_PROFILES).await?;
+    let scopes: BTreeMap<_, _> = positions.iter().map(|(scope, at)| (scope, json!([at.epoch, at.revision]))).collect();
+    let extension = parameters.extension.is_some();
+    let config = json!({"instance": context.instance, "workspace": workspace, "scopes": scopes, "extension": extension});
+    // Inside a script nothing but its end tag matters to HTML.
+    let config = config.to_string().replace('<', "\\u003c");
+    Ok(format!("{MODULE}\nawait begin({config}, {{workbench}});\n"))
+}
+
+/// The scope of what is open. The view of one extension has a layout of its own.
+fn workspace(parameters: &Parameters) -> String {
+    let opened = parameters.workspace.as_ref().or(parameters.folder.as_ref());
+    let path = opened.map(|path| path.as_str().trim_end_matches('/')).unwrap_or_default();
+    match &parameters.extension {
+        None => format!("workspace/{path}"),
+        Some(id) => format!("workspace/{path}?extension={}", id.key()),
+    }
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
+    offers.flat_map(|line| line.split(',')).any(|coding| coding.trim() == "gzip")
+}
+
+/// JSON, compressed where that is worth it: state is mostly words that come again and again.
+fn packed(value: &impl Serialize, gzip: bool) -> Response<Body> {
+    let mut response = answer::json(value);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Body::Full(bytes) = response.body()
+        && gzip
+        && bytes.len() >= WORTH_COMPRESSING
+    {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        if let Ok(small) = encoder.write_all(bytes).and_then(|()| encoder.finish()) {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            *response.body_mut() = small.into();
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_per_folder_and_view() {
+        let of = |query| workspace(&Parameters::parse(query).unwrap());
+        assert_eq!(of(""), "workspace/");
+        assert_eq!(of("ew=1"), "workspace/");
+        assert_eq!(of("folder=/a%20b/"), "workspace//a b");
+        assert_eq!(of("workspace=/x.code-workspace&folder=/a"), "workspace//x.code-workspace");
+        assert_eq!(of("folder=/a&extension=Pub.Name"), "workspace//a?extension=pub.name");
+    }
+
+    #[test]
+    fn the_module_can_stand_in_a_page() {
+        assert!(!MODULE.contains("</script") && !MODULE.contains("<!--"));
+        assert!(!MODULE.contains("{workbench}") && !MODULE.contains("{nonce}"));
+    }
+}

@@ -1,0 +1,53 @@
+//! What instances use, from one look at all processes of the host.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::MARKER;
+use crate::engine::processes;
+use crate::model::Usage;
+use crate::sys::{self, Pid, ProcessTable};
+
+/// For how long a look at who belongs to whom is good: whoever asks for all instances in turn causes one.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Processes by the directory of their instance.
+type Groups = HashMap<Vec<u8>, Vec<Pid>>;
+
+/// The processes of all instances.
+#[derive(Default)]
+pub(super) struct Members {
+    last: Mutex<Option<(Instant, Arc<Groups>)>>,
+}
+
+impl Members {
+    /// What the instance in `dir` uses, whose main process is `main`. Blocks on `/proc`.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub(super) fn usage(&self, dir: &Path, main: Option<Pid>) -> io::Result<Usage> {
+        let main = main.ok_or(io::ErrorKind::NotFound)?;
+        let groups = self.groups()?;
+        let members = groups.get(dir.as_os_str().as_bytes()).map(Vec::as_slice).unwrap_or_default();
+        let rows = sys::processes(members, processes::DEBUGGED);
+        // The engine was given a session of its own.
+        Ok(processes::usage(&rows, main.as_raw_nonzero().get()))
+    }
+
+    fn groups(&self) -> io::Result<Arc<Groups>> {
+        // Held while looking: who comes meanwhile waits for the same look.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, groups)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(groups));
+        }
+        let groups = Arc::new(ProcessTable::read()?.by_mark(MARKER));
+        *last = Some((Instant::now(), Arc::clone(&groups)));
+        Ok(groups)
+    }
+}
