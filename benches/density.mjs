@@ -69,7 +69,7 @@ async function main() {
   await daemon.end();
   result.engine = { id: engine.id, version: engine.product.version };
   const policy = idlePolicy();
-  if (!policy.config) say('this build has no idle policy: what is left stays as it is');
+  if (policy.stopAfter === undefined) say('this build stops nothing that is left');
   if (wanted('front')) {
     const [{ name: file }] = pickFiles(engine);
     say('routing and tables');

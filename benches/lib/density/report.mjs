@@ -54,7 +54,7 @@ function crowdTable(hosts) {
   for (const [name, { levels, policy }] of Object.entries(hosts)) {
     const last = levels.at(-1);
     if (!last) continue;
-    if (name === 'hoody-code') lines.push(`  hoody-code's idle policy: ${policy ? policy.replace(/\n/g, ', ') : 'this build has none'}`);
+    if (name === 'hoody-code') lines.push(`  hoody-code's idle policy: ${policy ? `[instances] ${policy.replace(/\n/g, ', ')}` : 'this build has none'}`);
     if (last.why) lines.push(`  ${name} was stopped at ${last.reached}: ${last.why}`);
     lines.push(`  ${name} at ${last.reached}: ${Object.entries(last.kinds).map(([kind, count]) => `${count} ${kind} (${gb(last.byKind[kind])})`).join(', ')}`);
   }

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { engineEnvironment, warmEngine } from './variant.mjs';
 import { measureHost } from './crowd.mjs';
-import { KEEP, startOurs } from './hosts.mjs';
+import { keepAll, startOurs } from './hosts.mjs';
 import { makeRecording } from './studio.mjs';
 
 const COUNT = Number(process.env.DENSITY_SETTINGS_LEVEL ?? 20);
@@ -23,14 +23,14 @@ const VARIANTS = [
 
 export async function measureSettings({ engine, say }) {
   const only = process.env.DENSITY_VARIANTS?.split(';');
-  const { recording } = await makeRecording(() => startOurs(KEEP), say);
+  const { recording } = await makeRecording(() => startOurs(keepAll()), say);
   const results = [];
   for (const variant of VARIANTS.filter(({ name }) => !only || only.includes(name))) {
     const dir = engineEnvironment(engine, variant);
     if (variant.cache !== false) await warmEngine(engine, dir);
     const files = fs.existsSync(path.join(dir, 'compile-cache')) ? fs.readdirSync(path.join(dir, 'compile-cache')).length : 0;
     if (variant.cache !== false && files === 0) throw new Error(`${variant.name}: no compile cache was made`);
-    const host = await startOurs(KEEP, `\n[engine]\npath = ${JSON.stringify(dir)}\n`);
+    const host = await startOurs(keepAll(), `\n[engine]\npath = ${JSON.stringify(dir)}\n`);
     say(variant.name);
     const { levels, failures } = await measureHost({ host, recording, levels: [COUNT], minutes: 10, browser: false, say });
     for (const failure of failures) say(`${variant.name}: ${failure}`);
