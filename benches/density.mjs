@@ -1,6 +1,6 @@
 // How many editors fit on a machine: ours and code-server in one run. `make bench-density` sets everything up and calls this.
 //
-//   density.mjs [PART…]     all parts, or some of: front ours peer
+//   density.mjs [PART…]     front, ours and peer, or some of: front ours peer settings
 //
 // DENSITY_LEVELS=1,20,60,200 are the numbers of instances, DENSITY_MINUTES=25 is the time for all of it. Prints tables and leaves
 // output/density.json beside this file. What is measured and how: README.md.
@@ -13,20 +13,22 @@ import { measureHost } from './lib/density/crowd.mjs';
 import { measureSockets, measureTables } from './lib/density/front.mjs';
 import { idlePolicy, startOurs, startPeer } from './lib/density/hosts.mjs';
 import { report, targets } from './lib/density/report.mjs';
+import { measureSettings } from './lib/density/settings.mjs';
 import { makeRecording } from './lib/density/studio.mjs';
 import { round } from './lib/numbers.mjs';
 import { cleanUp, cleanUpAlways, watchOthers } from './lib/processes.mjs';
 import { machine } from './lib/report.mjs';
 import { pickFiles } from './lib/static-files.mjs';
 
-const PARTS = ['front', 'ours', 'peer'];
+const PARTS = ['front', 'ours', 'peer', 'settings'];
 const asked = process.argv.slice(2);
 const unknown = asked.filter((part) => !PARTS.includes(part));
 if (unknown.length > 0) {
   console.error(`density: no part ${unknown.join(', ')} (there are ${PARTS.join(', ')})`);
   process.exit(64);
 }
-const wanted = (part) => asked.length === 0 || asked.includes(part);
+// The settings are for whoever develops the engine's command: they are measured when asked for.
+const wanted = (part) => (asked.length === 0 ? part !== 'settings' : asked.includes(part));
 const levels = (process.env.DENSITY_LEVELS ?? '1,20,60,200').split(',').map(Number);
 const minutes = Number(process.env.DENSITY_MINUTES ?? 25);
 const say = (text) => console.error(`density: ${text}`);
@@ -67,19 +69,20 @@ async function main() {
   await daemon.end();
   result.engine = { id: engine.id, version: engine.product.version };
   const policy = idlePolicy();
-  if (!policy.config) say('this build has no idle policy: what is left stays as it is');
+  if (policy.stopAfter === undefined) say('this build stops nothing that is left');
   if (wanted('front')) {
     const [{ name: file }] = pickFiles(engine);
     say('routing and tables');
     result.tables = await attempt('routing and tables', () => measureTables({ engine, policy, file }));
     say('websockets');
-    result.sockets = await attempt('websockets', () => measureSockets({ engine, policy }));
+    result.sockets = await attempt('websockets', () => measureSockets(engine));
   }
   if (wanted('ours')) await crowd('hoody-code', () => startOurs(policy), minutesTo(wanted('peer') ? 0.65 : 0.9));
   if (wanted('peer')) {
     const entry = await attempt('code-server', () => installCodeServer(engine, say));
     if (entry) await crowd('code-server', async () => startPeer(engine, entry), minutesTo(0.9));
   }
+  if (wanted('settings')) result.settings = await attempt('settings', () => measureSettings({ engine, say }));
   result.others = round(others(), 3);
   result.minutes = round((performance.now() - began) / 60_000, 1);
   result.targets = targets(result);

@@ -43,7 +43,7 @@ export async function startDaemon(name, env = {}, config = '') {
 export function understands(config) {
   const file = path.join(tempDir('check'), 'config.toml');
   fs.writeFileSync(file, config);
-  return spawnSync(program, ['config', 'check', '--file', file], { stdio: 'ignore', timeout: 20_000 }).status === 0;
+  return spawnSync(program, ['config', 'check', file], { stdio: 'ignore', timeout: 20_000 }).status === 0;
 }
 
 function isEngine(pid) {

@@ -12,6 +12,8 @@ const KEEP_ALIVE_MS = 5000;
 const ACK_MS = 1000;
 /** A server that has said less than the recorded one by then is not waited for: its events come as they come. */
 const PATIENCE_MS = 2000;
+/** No pause of the recorded one is longer than this: in the long ones nobody did anything. */
+const PAUSE_MS = 50;
 /** What a browser opens at most to one host. */
 const CONNECTIONS = 6;
 
@@ -28,6 +30,7 @@ export class Wire {
   serverPid;
   /** How many messages with content the server has sent. */
   heard = 0;
+  lastHeard = performance.now();
   closed = false;
 
   /** Opens one at `path`; gives it when the server has switched protocols. */
@@ -106,6 +109,7 @@ export class Wire {
       // The server's own number, in its answer about its environment: extension hosts watch whether it lives.
       this.serverPid ??= payload.length < 65536 && payload.includes('"appRoot"') ? /"pid":(\d+)/.exec(payload.latin1Slice())?.[1] : undefined;
       this.heard++;
+      this.lastHeard = performance.now();
       this.last = payload;
       this.#wake();
     }
@@ -197,7 +201,6 @@ export async function openEditor({ address, recording, pairs, onUsable = () => {
   let asking = [];
   let page;
   const failed = [];
-  const heard = () => wires.some(({ wire }) => wire.closed);
   try {
     for (const step of recording) {
       if (step.request) {
@@ -229,8 +232,10 @@ export async function openEditor({ address, recording, pairs, onUsable = () => {
   }
   return {
     failed,
-    broken: heard,
-    heard: () => wires.map(({ wire }) => wire.heard),
+    /** Whether the server has closed a websocket. */
+    broken: () => wires.some(({ wire }) => wire.closed),
+    /** How long the server has said nothing, in ms. */
+    silence: () => performance.now() - Math.max(...wires.map(({ wire }) => wire.lastHeard)),
     async close() {
       for (const { wire, left } of wires) for (const { kind, payload } of left) wire.send(kind, own.bytes(payload));
       await Promise.all(wires.map(({ wire }) => wire.close()));
@@ -249,18 +254,22 @@ function withParent(bytes, pid) {
 }
 
 async function say(wire, said, finish, onUsable) {
-  const began = performance.now();
   let handshake = 0;
+  let before = 0;
+  // By how much the server has said less than the recorded one: that is waited for once.
+  let missing = 0;
   for (const { kind, payload, after, at } of said) {
-    await wire.wait(after);
+    await wire.wait(after - missing);
+    missing = Math.max(missing, after - wire.heard);
     // Two words about who one is; what the server says to them is its consent.
     if (kind !== KIND.control && handshake === 2) {
       handshake++;
       onUsable?.();
     }
-    // Not sooner than the recorded one, as far as it is a matter of the user's time and not of the server's.
-    const early = Math.min(at - (performance.now() - began), 1000);
-    if (early > 20) await sleep(early);
+    // With the pauses of the recorded one, as far as they are a matter of the page's work and not of the server's.
+    const pause = Math.min(at - before, PAUSE_MS);
+    before = at;
+    if (pause > 20 && missing === 0) await sleep(pause);
     if (wire.closed) return;
     wire.send(kind, finish(payload));
     if (kind === KIND.control) handshake++;

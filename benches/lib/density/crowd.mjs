@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { median, quantile, round } from '../numbers.mjs';
 import { comeBack, openEditor } from './client.mjs';
+import { treeCpu } from '../processes.mjs';
 import { nameOf, openBrowser, pairsFor, visit } from './studio.mjs';
 import { availableMb, cpuAtRest } from './usage.mjs';
 
@@ -143,7 +144,7 @@ async function realReturn(host, number) {
 }
 
 /** All `levels` of one host, as far as it gets; `minutes` is the time it may take for opening. Ends the host. */
-export async function measureHost({ host, recording, levels, minutes, say }) {
+export async function measureHost({ host, recording, levels, minutes, browser = true, say }) {
   const deadline = performance.now() + minutes * 60_000;
   const result = { policy: host.policy.config.trim(), levels: [], failures: [] };
   try {
@@ -154,13 +155,14 @@ export async function measureHost({ host, recording, levels, minutes, say }) {
       const openSeconds = (performance.now() - began) / 1000;
       result.failures.push(...step.failures);
       const restSeconds = await rest(host);
+      const cpuSeconds = host.pids().reduce((sum, pid) => sum + treeCpu(pid), 0) / 1000;
       const { processes, kinds, privateMb, ussMb, pssMb, byKind } = host.usage();
       const cpuPercent = await cpuAtRest(host.pids(), host.root, REST_SECONDS);
       const back = step.reached > 0 ? await returns(host, recording, step.reached) : undefined;
       result.failures.push(...(back?.failures ?? []));
       const figures = {
         level, reached: step.reached, why: step.why, failed: step.failures.length,
-        openSeconds: round(openSeconds), restSeconds: round(restSeconds, 1), peakMb: round(step.peakMb),
+        openSeconds: round(openSeconds), restSeconds: round(restSeconds, 1), cpuSeconds: round(cpuSeconds, 1), peakMb: round(step.peakMb),
         firstMs: step.firsts.length > 0 ? round(median(step.firsts)) : undefined,
         processes, kinds, privateMb: round(privateMb, 1), ussMb: round(ussMb, 1), pssMb: round(pssMb, 1),
         byKind: Object.fromEntries(Object.entries(byKind).map(([kind, mb]) => [kind, round(mb, 1)])),
@@ -173,7 +175,7 @@ export async function measureHost({ host, recording, levels, minutes, say }) {
       // What was come back to has been left again.
       await rest(host);
     }
-    result.browser = await realReturn(host, 0).catch((error) => void result.failures.push(`browser: ${error.message.split('\n')[0]}`));
+    if (browser) result.browser = await realReturn(host, 0).catch((error) => void result.failures.push(`browser: ${error.message.split('\n')[0]}`));
   } finally {
     await host.end();
   }

@@ -9,7 +9,7 @@ import { round } from '../numbers.mjs';
 import { connect, get, httpProbe } from '../wire.mjs';
 import { Wire } from './client.mjs';
 import { KIND } from './frames.mjs';
-import { startOurs } from './hosts.mjs';
+import { keepAll, startOurs } from './hosts.mjs';
 import { nameOf } from './studio.mjs';
 import { cpuAtRest, statusOf } from './usage.mjs';
 
@@ -86,8 +86,8 @@ async function idleSocket(address, engine, id) {
 }
 
 /** The front's memory with `KNOWN` instances, before and with `SOCKETS` websockets that are open and say that they live. */
-export async function measureSockets({ engine, policy }) {
-  const host = await startOurs({ ...policy, config: '' });
+export async function measureSockets(engine) {
+  const host = await startOurs(keepAll());
   const wires = [];
   try {
     const { daemon } = host;

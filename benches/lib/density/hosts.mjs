@@ -8,13 +8,20 @@ import { tempDir } from '../processes.mjs';
 import { get } from '../wire.mjs';
 import { diskMb, members, usage } from './usage.mjs';
 
-/** What of the idle policy is asked for, the shortest that this build takes; nothing when it knows none. */
+const knows = (line) => understands(`[instances]\n${line}\n`);
+
+/** The idle policy that is measured: `[instances]` with what this build knows of it. `stopAfter` in seconds, none where it stops nothing. */
 export function idlePolicy() {
-  const tries = ['5s', '10s', '30s', '60s'].flatMap((time) => [
-    { stopAfter: parseInt(time, 10), config: `stop_after = "${time}"\nabandoned_after = "${time}"\n` },
-    { stopAfter: parseInt(time, 10), config: `stop_after = "${time}"\n` },
-  ]);
-  return tries.find(({ config }) => understands(`[instances]\n${config}`)) ?? { config: '' };
+  const time = process.env.DENSITY_STOP_AFTER ?? '20s';
+  const [stop, abandoned] = ['stop_after', 'abandoned_after'].map((key) => `${key} = "${time}"`);
+  const lines = [stop, abandoned].filter(knows);
+  return { config: lines.join('\n'), ...(lines.includes(stop) && { stopAfter: parseInt(time, 10) }) };
+}
+
+/** The policy that what is left stays as it is. */
+export function keepAll() {
+  const never = 'stop_after = "never"';
+  return { config: knows(never) ? never : '' };
 }
 
 /** A folder for the editor of `id` to open. */

@@ -22,6 +22,7 @@ export async function startRecorder(address) {
   const steps = [];
   const own = (headers) => Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_CONNECTION.has(name)));
   let phase = 'said';
+  let lastWord = performance.now();
   const server = http.createServer((request, response) => {
     const chunks = [];
     const step = { request: { method: request.method, path: request.url, headers: own(request.headers) } };
@@ -43,6 +44,7 @@ export async function startRecorder(address) {
     let heard = 0;
     const up = websocketReader((opcode, payload) => opcode === BINARY && upMessages(payload));
     const upMessages = protocolReader(({ kind, payload }) => {
+      if (CONTENT.has(kind)) lastWord = performance.now();
       if (phase && CONTENT.has(kind)) step.socket[phase].push({ kind, payload: Buffer.from(payload), after: heard, at: performance.now() - began });
     });
     const down = websocketReader((opcode, payload) => opcode === BINARY && downMessages(payload));
@@ -82,6 +84,8 @@ export async function startRecorder(address) {
   return {
     port: server.address().port,
     steps,
+    /** How long the browser has said nothing, in ms. */
+    silence: () => performance.now() - lastWord,
     /** The page is about to be closed. */
     leaving: () => (phase = 'left'),
     /** Passes on from here on, no more. */

@@ -54,7 +54,7 @@ function crowdTable(hosts) {
   for (const [name, { levels, policy }] of Object.entries(hosts)) {
     const last = levels.at(-1);
     if (!last) continue;
-    if (name === 'hoody-code') lines.push(`  hoody-code's idle policy: ${policy ? policy.replace(/\n/g, ', ') : 'this build has none'}`);
+    if (name === 'hoody-code') lines.push(`  hoody-code's idle policy: ${policy ? `[instances] ${policy.replace(/\n/g, ', ')}` : 'this build has none'}`);
     if (last.why) lines.push(`  ${name} was stopped at ${last.reached}: ${last.why}`);
     lines.push(`  ${name} at ${last.reached}: ${Object.entries(last.kinds).map(([kind, count]) => `${count} ${kind} (${gb(last.byKind[kind])})`).join(', ')}`);
   }
@@ -106,6 +106,16 @@ function frontTables({ tables, sockets }) {
   return lines;
 }
 
+function settingsTable(variants) {
+  const kinds = [...new Set(variants.flatMap((one) => Object.keys(one.byKind)))].filter((kind) => kind !== 'hoody-code');
+  const rows = [['', ...kinds, 'together', 'CPU s per opening']];
+  for (const one of variants) {
+    const each = kinds.map((kind) => (one.kinds[kind] ? `${show(one.byKind[kind] / one.kinds[kind], 1)} MB` : '–'));
+    rows.push([one.name, ...each, gb(one.privateMb), show(one.cpuSeconds / one.reached, 2)]);
+  }
+  return [`engine settings: private memory per process, ${variants[0]?.level} instances opened and left, none stopped`, table(rows)];
+}
+
 function targetTable(all) {
   const rows = [['', 'target', 'measured', '']];
   for (const { what, limit, measured, passed } of all) rows.push([what, limit, measured, passed ? 'met' : 'NOT MET']);
@@ -121,7 +131,8 @@ export function report(result) {
     Object.keys(hosts).length > 0 && crowdTable(hosts),
     browserTable(hosts),
     (result.tables || result.sockets) && frontTables(result),
-    targetTable(result.targets),
+    result.settings && settingsTable(result.settings),
+    result.targets.length > 0 && targetTable(result.targets),
     problems.length > 0 && ['what went wrong', ...problems.map((problem) => `  ${problem}`)],
   ];
   return `\n${blocks.filter(Boolean).map((lines) => lines.join('\n')).join('\n\n')}\n`;

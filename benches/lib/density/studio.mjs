@@ -8,8 +8,10 @@ import { startRecorder } from './recorder.mjs';
 
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--no-first-run', '--disable-sync'];
 const CHROMIUM = process.env.HOODY_CODE_CHROMIUM ?? '/usr/bin/chromium';
-/** An editor that has just come up goes on for a while: extensions start, caches fill. */
-const SETTLE_MS = 10_000;
+/** An editor that has just come up goes on for a while: extensions start, caches fill. It is ready when it has been silent for this long. */
+const SILENCE_MS = 4000;
+/** But not sooner than this after it came up, and not later. */
+const SETTLE_MS = [8000, 45_000];
 /** Names of instances are equally long, so that one can stand for another in what was recorded. */
 export const nameOf = (number) => `den${String(number).padStart(4, '0')}`;
 const RECORDED = nameOf(0);
@@ -42,6 +44,17 @@ const open = (host) => {
 /** Words that were recorded, and those of another host and instance in their place. */
 export const pairsFor = (recording, host, id) => [[recording.root, path.basename(host.root)], [recording.id, id]];
 
+/** Waits until `silence` (in ms) says that an editor has come to rest. */
+async function settle(silence) {
+  const began = performance.now();
+  const [least, most] = SETTLE_MS;
+  for (;;) {
+    await sleep(250);
+    const passed = performance.now() - began;
+    if (passed > most || (passed > least && silence() > SILENCE_MS)) return;
+  }
+}
+
 /** Records a real browser at `host`; gives the recording and what the host used while the page was open. */
 async function record(host) {
   const { address, path: pagePath } = await host.prepare(RECORDED);
@@ -50,7 +63,7 @@ async function record(host) {
   try {
     const page = context.pages()[0] ?? (await context.newPage());
     const times = await visit(page, `http://127.0.0.1:${recorder.port}${pagePath}`);
-    await sleep(SETTLE_MS);
+    await settle(recorder.silence);
     const figures = open(host);
     recorder.leaving();
     await page.goto('about:blank');
@@ -69,14 +82,15 @@ async function record(host) {
 
 /** The same with the client, at another instance of the same host. */
 async function repeat(host, recording, id) {
-  const before = host.usage();
   const { address } = await host.prepare(id);
+  const began = performance.now();
   const editor = await openEditor({ address, recording: recording.steps, pairs: pairsFor(recording, host, id) });
-  await sleep(SETTLE_MS);
+  const saidMs = performance.now() - began;
+  await settle(editor.silence);
   const after = open(host);
   const broken = editor.broken();
   await editor.close();
-  return { before, after, broken, failed: editor.failed.map((error) => error.message) };
+  return { after, saidMs, broken, failed: editor.failed.map((error) => error.message) };
 }
 
 /** How far apart the memory of the same process may be under browser and client. */
@@ -98,7 +112,7 @@ export async function makeRecording(start, say) {
   say('the same by the client');
   const second = await start();
   try {
-    const { after, broken, failed } = await repeat(second, recorded.recording, nameOf(1));
+    const { after, saidMs, broken, failed } = await repeat(second, recorded.recording, nameOf(1));
     const browser = recorded.figures;
     const names = (kinds) => Object.entries(kinds).map(([kind, count]) => `${count} ${kind}`).sort().join(', ');
     const same = names(browser.kinds) === names(after.kinds);
@@ -108,7 +122,7 @@ export async function makeRecording(start, say) {
     return {
       recording: recorded.recording,
       check: {
-        agrees, same, broken, failed, ratio, browser, client: after, times: recorded.times,
+        agrees, same, broken, failed, ratio, browser, client: after, times: recorded.times, saidMs,
         requests: recorded.recording.steps.length - sockets.length,
         messages: sockets.map((step) => step.socket.said.length),
         leaving: sockets.map((step) => step.socket.left.length),
