@@ -159,6 +159,9 @@ test('a terminal with its job is there on another device', scene({ settings: SET
   await until('its extension host has ended with it', () => ofType(daemon, 'extensionHost').length === 0);
   await runs();
   const second = await visit(`${daemon.url}?folder=${project}`);
+  // The engine asks for some seconds whether another page still shows it; a terminal that is opened before that is a new one.
+  const log = () => fs.globSync(`${daemon.instance().userData}/logs/*/ptyhost.log`).map((file) => fs.readFileSync(file, 'utf8')).join('');
+  await until('the terminal is attached', () => log().includes('Persistent process reconnection'), 60_000);
   await openTerminal(second);
   await terminalShows(second, 'first-42');
   await second.locator('.terminal-wrapper.active').click();
