@@ -49,7 +49,7 @@ async function startJob(page, project) {
 
 /** Waits until the terminal shows `text`; its rows are drawn on a canvas unless the page was asked for the DOM renderer. */
 const terminalShows = (page, text) =>
-  until(`the terminal shows ${text}`, async () => (await page.locator('.terminal-wrapper.active .xterm-rows').innerText()).includes(text), 60_000);
+  until(`the terminal shows ${text}`, async () => (await page.locator('.terminal-wrapper.active .xterm-rows').first().innerText()).includes(text), 60_000);
 
 /** Waits until the text that was typed into notes.txt is backed up, and the page knows. */
 async function backedUp(daemon, page) {
@@ -144,7 +144,21 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
   await backedUp(daemon, page);
   await stay(page);
   brokenNetwork(page);
+  // A phone in a pocket: nobody looks at the page.
+  await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, value: true }));
+  let refusals = 0;
+  page.on('websocket', (socket) => {
+    if (!socket.url().includes('reconnection=true')) return;
+    socket.on('framereceived', ({ payload }) => (refusals += String(payload).includes('Unknown reconnection token') ? 1 : 0));
+  });
   process.kill(daemon.instance().engines()[0], 'SIGKILL');
+  await until('the new engine does not know the page', () => refusals >= 1, 90_000);
+  await openFromExplorer(page, 'notes.txt');
+  assert.ok(await stayed(page), 'nobody looks, nothing happens');
+  await page.evaluate(() => {
+    Object.defineProperty(document, 'hidden', { configurable: true, value: false });
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
   await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
   await ready(page);
   await page.locator('.tab.dirty[data-resource-name="notes.txt"]').waitFor();
@@ -153,6 +167,8 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
 
 test('a terminal with its job is there on another device', scene({ settings: SETTINGS }, async ({ daemon, project, visit }) => {
   const first = await visit(`${daemon.url}?folder=${project}`);
+  await openTerminal(first);
+  await typeCommand(first, 'echo first-$((40+1)); seq 500');
   const runs = await startJob(first, project);
   first.watch.leave();
   await first.close({ runBeforeUnload: true });
@@ -165,6 +181,8 @@ test('a terminal with its job is there on another device', scene({ settings: SET
   await openTerminal(second);
   await terminalShows(second, 'first-42');
   await second.locator('.terminal-wrapper.active').click();
+  await second.keyboard.press('Control+Home');
+  await terminalShows(second, 'first-41');
   await second.keyboard.press('Control+C');
   await typeCommand(second, 'echo stopped-$((50+5))');
   await terminalShows(second, 'stopped-55');
