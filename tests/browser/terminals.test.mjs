@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { link } from './link.mjs';
 import { scene, until } from './support.mjs';
-import { editorText, openFromExplorer, openTerminal, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
+import { command, editorText, openFromExplorer, openTerminal, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
 
 /** The processes of an instance whose command line has `--type=TYPE`. */
 function ofType(daemon, type) {
@@ -34,11 +34,11 @@ function memory(daemon) {
   return Math.round(daemon.instance().pids().reduce((sum, pid) => sum + dirty(pid), 0) / 1024);
 }
 
-/** Starts a job in the terminal that says something every now and then; gives a way to see that it still does. */
-async function startJob(page, project) {
+/** Opens a terminal and starts a job in it, after `first`, that says something every now and then; gives a way to see that it still does. */
+async function startJob(page, project, first = 'true') {
   const ticks = path.join(project, 'ticks');
   await openTerminal(page);
-  await typeCommand(page, 'echo first-$((40+2)); while sleep 0.2; do echo tick >> ticks; done');
+  await typeCommand(page, `${first}; echo first-$((40+2)); while sleep 0.2; do echo tick >> ticks; done`);
   const size = () => (fs.existsSync(ticks) ? fs.statSync(ticks).size : 0);
   await until('the job runs', () => size() > 0);
   return async () => {
@@ -167,9 +167,7 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
 
 test('a terminal with its job is there on another device', scene({ settings: SETTINGS }, async ({ daemon, project, visit }) => {
   const first = await visit(`${daemon.url}?folder=${project}`);
-  await openTerminal(first);
-  await typeCommand(first, 'echo first-$((40+1)); seq 500');
-  const runs = await startJob(first, project);
+  const runs = await startJob(first, project, 'echo first-$((40+1)); seq 500');
   first.watch.leave();
   await first.close({ runBeforeUnload: true });
   await until('its extension host has ended with it', () => ofType(daemon, 'extensionHost').length === 0);
@@ -180,9 +178,9 @@ test('a terminal with its job is there on another device', scene({ settings: SET
   await until('the terminal is attached', () => log().includes('Persistent process reconnection'), 60_000);
   await openTerminal(second);
   await terminalShows(second, 'first-42');
-  await second.locator('.terminal-wrapper.active').click();
-  await second.keyboard.press('Control+Home');
+  await command(second, 'Terminal: Scroll to Top');
   await terminalShows(second, 'first-41');
+  await second.locator('.terminal-wrapper.active').click();
   await second.keyboard.press('Control+C');
   await typeCommand(second, 'echo stopped-$((50+5))');
   await terminalShows(second, 'stopped-55');
