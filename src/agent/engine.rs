@@ -36,7 +36,8 @@ type Tail = Arc<Mutex<VecDeque<String>>>;
 pub(super) fn prepare(home: &Path) -> io::Result<()> {
     let failed = |path: &Path, e: io::Error| io::Error::new(e.kind(), format!("cannot prepare {}: {e}", path.display()));
     let data = home.join(DATA);
-    for path in [data.clone(), data.join("user-data"), data.join("user-data/User"), data.join("extensions")] {
+    for path in [data.clone(), data.join("user-data"), data.join("user-data/User"), data.join("user-data/Machine"), data.join("extensions")]
+    {
         sys::create_private_dir(&path).map_err(|e| failed(&path, e))?;
     }
     let extensions = data.join("extensions");

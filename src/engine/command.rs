@@ -187,7 +187,8 @@ pub fn seed_extensions(dir: &Path) -> std::io::Result<()> {
 
 /// Files to be there before the first start, below the user data directory, written only when missing.
 ///
-/// A missing `argv.json` counts as "English", so the language a browser asks for is honoured only when the file exists.
+/// A missing `argv.json` counts as "English", so the language a browser asks for is honoured only when the file exists. How many lines
+/// a terminal brings along to another device is the server's own setting; it would be 100, a tenth of what the terminal itself keeps.
 pub fn seed_files() -> &'static [(&'static str, &'static str)] {
-    &[("User/argv.json", "{}\n")]
+    &[("User/argv.json", "{}\n"), ("Machine/settings.json", "{\n  \"terminal.integrated.persistentSessionScrollback\": 1000\n}\n")]
 }

@@ -20,16 +20,21 @@ use crate::model::ReconnectionToken;
 
 const CONTROL: u8 = 2;
 const DISCONNECT: u8 = 5;
+const PAUSE: u8 = 7;
+const RESUME: u8 = 8;
 const HEADER: usize = 13;
 
 /// The most bytes of one message of a handshake, and of the answer to the upgrade.
 const MOST: usize = 64 << 10;
 
-/// How many messages of a handshake may come before its answer: those that are for flow control come in between.
+/// How many messages may come before the answer: those that are for flow control come in between.
 const MOST_MESSAGES: usize = 16;
 
 /// How long an engine may take for all of it. One that is busy is asked again another time.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long it may take to close the connection after the goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What a token may stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub enum Part {
 }
 
 /// Ends the connection that `token` stands for, over a fresh connection to the engine; false when it stands for none of this kind.
-/// Comes back when the engine has closed it.
+/// Comes back when the engine has been told, and has had a moment to act on it.
 ///
 /// # Errors
 /// When the engine does not answer, or not as expected.
@@ -56,7 +61,8 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, token: &Recon
         return Err(odd("it refused the upgrade"));
     }
     stream.write_all(&message(CONTROL, &json!({ "type": "auth", "auth": "00000000000000000000", "data": "" }))).await?;
-    if reply(&mut stream).await?["type"] != "sign" {
+    let mut paused = false;
+    if reply(&mut stream, &mut paused).await?["type"] != "sign" {
         return Err(odd("it did not ask who we are"));
     }
     let kind = match part {
@@ -65,17 +71,25 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, token: &Recon
     };
     // No commit: whichever version it is.
     stream.write_all(&message(CONTROL, &json!({ "type": "connectionType", "signedData": "", "desiredConnectionType": kind }))).await?;
-    let reply = reply(&mut stream).await?;
+    let reply = reply(&mut stream, &mut paused).await?;
     if reply["type"] == "error" {
         return match reply["reason"].as_str() {
             Some(reason) if reason.starts_with("Unknown reconnection token") => Ok(false),
             reason => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason.unwrap_or("no reason given").to_owned())),
         };
     }
+    // The server hands the connection over to another process: what it would read meanwhile would be lost.
+    while paused {
+        let (kind, length) = header(&mut stream).await?;
+        let mut content = (&mut stream).take(length);
+        tokio::io::copy(&mut content, &mut tokio::io::sink()).await?;
+        paused = kind != RESUME;
+    }
     stream.write_all(&message(DISCONNECT, &Value::Null)).await?;
-    // What it still had to say to the page is nobody's any more.
+    // What it still had to say to the page is nobody's any more. An extension host takes its time to end; it has heard us.
     let mut rest = [0; 8192];
-    while stream.read(&mut rest).await.unwrap_or(0) > 0 {}
+    let hearing = async { while stream.read(&mut rest).await.unwrap_or(0) > 0 {} };
+    let _ = timeout(GOODBYE, hearing).await;
     Ok(true)
 }
 
@@ -104,20 +118,27 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The next control message.
-async fn reply(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Value> {
+/// A message's kind, and the number of bytes that follow.
+async fn header(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, u64)> {
+    let mut header = [0; HEADER];
+    stream.read_exact(&mut header).await?;
+    let [kind, .., a, b, c, d] = header;
+    Ok((kind, u64::from(u32::from_be_bytes([a, b, c, d]))))
+}
+
+/// The next control message; notes when the engine wants nothing more to be said to it.
+async fn reply(stream: &mut (impl AsyncRead + Unpin), paused: &mut bool) -> io::Result<Value> {
     for _ in 0..MOST_MESSAGES {
-        let mut header = [0; HEADER];
-        stream.read_exact(&mut header).await?;
-        let [kind, .., a, b, c, d] = header;
-        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-        if length > MOST {
+        let (kind, length) = header(stream).await?;
+        if length > MOST as u64 {
             return Err(odd("its message is too long"));
         }
-        let mut content = vec![0; length];
-        stream.read_exact(&mut content).await?;
-        if kind == CONTROL {
-            return serde_json::from_slice(&content).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
+        let mut content = Vec::new();
+        (&mut *stream).take(length).read_to_end(&mut content).await?;
+        match kind {
+            CONTROL => return serde_json::from_slice(&content).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),
+            PAUSE => *paused = true,
+            _ => {}
         }
     }
     Err(odd("it does not come to the point"))
@@ -138,15 +159,21 @@ mod tests {
         let request = String::from_utf8(head(&mut engine).await.unwrap()).unwrap();
         assert!(request.starts_with("GET /?reconnectionToken=0fd2a1b4-61f0&reconnection=true&skipWebSocketFrames=true HTTP/1.1\r\n"));
         engine.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
-        assert_eq!(reply(&mut engine).await.unwrap()["type"], "auth");
+        let mut paused = false;
+        assert_eq!(reply(&mut engine, &mut paused).await.unwrap()["type"], "auth");
         engine.write_all(&message(CONTROL, &json!({ "type": "sign", "data": "x", "signedData": "y" }))).await.unwrap();
-        let asked = reply(&mut engine).await.unwrap();
-        // Flow control, then the answer.
-        engine.write_all(&message(7, &Value::Null)).await.unwrap();
+        let asked = reply(&mut engine, &mut paused).await.unwrap();
+        engine.write_all(&message(PAUSE, &Value::Null)).await.unwrap();
         engine.write_all(&message(CONTROL, &last)).await.unwrap();
-        let mut header = [0; HEADER];
-        let said = engine.read_exact(&mut header).await.is_ok();
-        (asked, said && header[0] == DISCONNECT)
+        if last["type"] != "error" {
+            // What the page has missed, and not a word from the client before we are ready.
+            engine.write_all(&message(1, &json!("x".repeat(1000)))).await.unwrap();
+            let early = timeout(Duration::from_millis(20), engine.read_u8()).await;
+            assert!(early.is_err(), "it speaks while it was asked not to");
+            engine.write_all(&message(RESUME, &Value::Null)).await.unwrap();
+        }
+        let said = header(&mut engine).await;
+        (asked, said.is_ok_and(|(kind, _)| kind == DISCONNECT))
     }
 
     async fn ending(part: Part, last: Value) -> (io::Result<bool>, Value, bool) {

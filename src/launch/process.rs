@@ -279,7 +279,10 @@ fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
         let path = path.to_owned();
         move |source| LaunchError::Prepare { path, source }
     };
-    for path in [dir.to_owned(), dir.join("user-data"), dir.join("user-data/User"), dir.join("extensions"), dir.join("run")] {
+    let user_data = dir.join("user-data");
+    for path in
+        [dir.to_owned(), user_data.clone(), user_data.join("User"), user_data.join("Machine"), dir.join("extensions"), dir.join("run")]
+    {
         sys::create_private_dir(&path).map_err(failed(&path))?;
     }
     let extensions = dir.join("extensions");

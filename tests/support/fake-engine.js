@@ -108,6 +108,35 @@ const server = http.createServer((request, response) => {
   }
 });
 
+// Takes a connection over as the real one does, and notes the goodbye with it. The beginning of a token says what it stands for.
+function takeOver(token, socket) {
+  const say = (word) => {
+    const text = Buffer.from(JSON.stringify(word));
+    const header = Buffer.alloc(13);
+    header[0] = 2;
+    header.writeUInt32BE(text.length, 9);
+    socket.write(Buffer.concat([header, text]));
+  };
+  let [heard, kind] = [Buffer.alloc(0), 0];
+  socket.on("data", (piece) => {
+    heard = Buffer.concat([heard, piece]);
+    while (heard.length >= 13 && heard.length >= 13 + heard.readUInt32BE(9)) {
+      const end = 13 + heard.readUInt32BE(9);
+      const [type, text] = [heard[0], heard.subarray(13, end).toString()];
+      heard = heard.subarray(end);
+      if (type === 5) {
+        fs.appendFileSync(path.join(option("--user-data-dir"), "goodbyes"), `${token}\n`);
+        socket.end();
+        return;
+      }
+      const word = JSON.parse(text);
+      if (word.type === "connectionType") kind = word.desiredConnectionType;
+      const known = token.startsWith(["", "management-", "exthost-"][kind]);
+      say(kind === 0 ? { type: "sign", data: "", signedData: "" } : known ? { type: "ok" } : { type: "error", reason: "Unknown reconnection token (seen before)" });
+    }
+  });
+}
+
 server.on("upgrade", (request, socket) => {
   if (request.url.includes("refuse")) {
     socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\nX-Why: test\r\nConnection: close\r\n\r\nno entry");
@@ -116,7 +145,9 @@ server.on("upgrade", (request, socket) => {
   const accept = crypto.createHash("sha1").update(request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest("base64");
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nX-One: 1\r\nX-One: 2\r\n\r\n`);
   socket.on("error", () => {});
-  if (request.url.includes("hangup")) socket.end("bye");
+  const query = new URL(request.url, "http://engine").searchParams;
+  if (query.get("skipWebSocketFrames") === "true") takeOver(query.get("reconnectionToken"), socket);
+  else if (request.url.includes("hangup")) socket.end("bye");
   else socket.pipe(socket);
 });
 

@@ -36,6 +36,8 @@ fn bad_values_say_what_is_right() {
         ("[server]\nlisten_on = 1", "unknown field `listen_on`"),
         ("[instances]\nmax_running = 0", "at least 1"),
         ("[instances]\nstart_timeout = 'soon'", "30s"),
+        ("[instances]\nabandoned_after = '500ms'", "less than a second"),
+        ("[instances]\nkeep_terminals = '0s'", "at least 1 s"),
         ("[page]\nbackground = 'red;}'", "CSS colour"),
         ("[page]\ncss = ['/no/such.css']", "/no/such.css"),
         ("[server]\ndomains = ['a b']", "not a domain"),

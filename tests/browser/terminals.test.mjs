@@ -1,0 +1,187 @@
+// What goes on when nobody looks: terminals, and what a page that is gone leaves behind.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { link } from './link.mjs';
+import { scene, until } from './support.mjs';
+import { command, editorText, openFromExplorer, openTerminal, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
+
+/** The processes of an instance whose command line has `--type=TYPE`. */
+function ofType(daemon, type) {
+  return daemon.instance().pids().filter((pid) => commandLine(pid).includes(`--type=${type}`));
+}
+
+function commandLine(pid) {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}
+
+/** The private memory of an instance, in MB. */
+function memory(daemon) {
+  const dirty = (pid) => {
+    try {
+      return Number(/^Private_Dirty:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+    } catch {
+      return 0;
+    }
+  };
+  return Math.round(daemon.instance().pids().reduce((sum, pid) => sum + dirty(pid), 0) / 1024);
+}
+
+/** Opens a terminal and starts a job in it, after `first`, that says something every now and then; gives a way to see that it still does. */
+async function startJob(page, project, first = 'true') {
+  const ticks = path.join(project, 'ticks');
+  await openTerminal(page);
+  await typeCommand(page, `${first}; echo first-$((40+2)); while sleep 0.2; do echo tick >> ticks; done`);
+  const size = () => (fs.existsSync(ticks) ? fs.statSync(ticks).size : 0);
+  await until('the job runs', () => size() > 0);
+  return async () => {
+    const before = size();
+    await until('the job still runs', () => size() > before);
+  };
+}
+
+/** Waits until the terminal shows `text`; its rows are drawn on a canvas unless the page was asked for the DOM renderer. */
+const terminalShows = (page, text) =>
+  until(`the terminal shows ${text}`, async () => (await page.locator('.terminal-wrapper.active .xterm-rows').first().innerText()).includes(text), 60_000);
+
+/** Waits until the text that was typed into notes.txt is backed up, and the page knows. */
+async function backedUp(daemon, page) {
+  await until('the text is backed up', () => fs.globSync(`${daemon.instance().userData}/User/Backups/*/*/*`).length > 0);
+  // Answers come in the order of the questions.
+  await openFromExplorer(page, 'README.md');
+  await openFromExplorer(page, 'notes.txt');
+}
+
+/** Marks the page, so that a reload can be seen. */
+const stay = (page) => page.evaluate(() => void (globalThis.stillHere = true));
+const stayed = (page) => page.evaluate(() => globalThis.stillHere === true);
+
+const SETTINGS = { 'terminal.integrated.gpuAcceleration': 'off' };
+
+/** What a page says when its network is gone; that is what these scenes are about. */
+const brokenNetwork = (page) => page.watch.expect(/./);
+
+test('a tab that vanishes loses its extension host, and nothing else', scene({ config: '[instances]\nabandoned_after = "8s"', settings: SETTINGS }, async ({ daemon, project, visit }, t) => {
+  const network = await link(t, daemon.port);
+  const page = await visit(`${network.url}?folder=${project}`);
+  const runs = await startJob(page, project);
+  await openFromExplorer(page, 'notes.txt');
+  const [host] = await until('the extension host is up', () => ofType(daemon, 'extensionHost').length === 1 && ofType(daemon, 'extensionHost'));
+  const watchers = ofType(daemon, 'fileWatcher');
+  const before = memory(daemon);
+  await stay(page);
+  brokenNetwork(page);
+  network.cut();
+  await typeAtEnd(page, 'typed without a network');
+  await until('the extension host has ended', () => !daemon.instance().pids().includes(host));
+  t.diagnostic(`private memory: ${before} MB with the page, ${memory(daemon)} MB without`);
+  assert.deepEqual(ofType(daemon, 'fileWatcher'), watchers, 'the connection itself is kept: what was typed comes home over it');
+  await runs();
+  network.mend();
+  await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
+  await ready(page);
+  await page.locator('.tab.active.dirty[data-resource-name="notes.txt"]').waitFor();
+  assert.equal(await editorText(page), 'one\ntyped without a network');
+  await runs();
+  await terminalShows(page, 'first-42');
+  await save(page, path.join(project, 'notes.txt'), 'one\ntyped without a network');
+  assert.equal(ofType(daemon, 'extensionHost').length, 1);
+}));
+
+test('what a page has left is ended altogether in the end', scene({ config: '[instances]\nabandoned_after = "1s"', settings: SETTINGS }, async ({ daemon, project, visit }, t) => {
+  const network = await link(t, daemon.port);
+  const page = await visit(`${network.url}?folder=${project}`);
+  const runs = await startJob(page, project);
+  await openFromExplorer(page, 'notes.txt');
+  await typeAtEnd(page, 'typed before');
+  await backedUp(daemon, page);
+  const before = memory(daemon);
+  await stay(page);
+  brokenNetwork(page);
+  network.cut();
+  await until('extension host and watcher have ended', () => ofType(daemon, 'extensionHost').length + ofType(daemon, 'fileWatcher').length === 0, 60_000);
+  t.diagnostic(`private memory: ${before} MB with the page, ${memory(daemon)} MB without`);
+  await runs();
+  network.mend();
+  await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
+  await ready(page);
+  await page.locator('.tab.dirty[data-resource-name="notes.txt"]').waitFor();
+  assert.equal(await editorText(page), 'one\ntyped before');
+  await runs();
+  await terminalShows(page, 'first-42');
+}));
+
+test('after a while without a network the editor goes on where it was', scene({ settings: SETTINGS }, async ({ daemon, project, visit }, t) => {
+  const network = await link(t, daemon.port);
+  const page = await visit(`${network.url}?folder=${project}`);
+  await openFromExplorer(page, 'notes.txt');
+  const hosts = await until('the extension host is up', () => ofType(daemon, 'extensionHost').length === 1 && ofType(daemon, 'extensionHost'));
+  await stay(page);
+  brokenNetwork(page);
+  network.cut();
+  await typeAtEnd(page, 'typed in a tunnel');
+  await new Promise((resolve) => setTimeout(resolve, Number(process.env.HOODY_CODE_OFFLINE_MS ?? 3_000)));
+  network.mend();
+  await until('the text is saved', async () => {
+    await page.keyboard.press('Control+S');
+    return fs.readFileSync(path.join(project, 'notes.txt'), 'utf8').includes('typed in a tunnel');
+  }, 90_000);
+  assert.ok(await stayed(page), 'without a reload');
+  assert.deepEqual(ofType(daemon, 'extensionHost'), hosts);
+}));
+
+test('a page whose instance was started anew meanwhile comes back by itself', scene({ settings: SETTINGS }, async ({ daemon, project, visit }) => {
+  const page = await visit(`${daemon.url}?folder=${project}`);
+  await openFromExplorer(page, 'notes.txt');
+  await typeAtEnd(page, 'not saved');
+  await backedUp(daemon, page);
+  await stay(page);
+  brokenNetwork(page);
+  // A phone in a pocket: nobody looks at the page.
+  await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, value: true }));
+  let refusals = 0;
+  page.on('websocket', (socket) => {
+    if (!socket.url().includes('reconnection=true')) return;
+    socket.on('framereceived', ({ payload }) => (refusals += String(payload).includes('Unknown reconnection token') ? 1 : 0));
+  });
+  process.kill(daemon.instance().engines()[0], 'SIGKILL');
+  await until('the new engine does not know the page', () => refusals >= 1, 90_000);
+  await openFromExplorer(page, 'notes.txt');
+  assert.ok(await stayed(page), 'nobody looks, nothing happens');
+  await page.evaluate(() => {
+    Object.defineProperty(document, 'hidden', { configurable: true, value: false });
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
+  await ready(page);
+  await page.locator('.tab.dirty[data-resource-name="notes.txt"]').waitFor();
+  assert.equal(await editorText(page), 'one\nnot saved');
+}));
+
+test('a terminal with its job is there on another device', scene({ settings: SETTINGS }, async ({ daemon, project, visit }) => {
+  const first = await visit(`${daemon.url}?folder=${project}`);
+  const runs = await startJob(first, project, 'echo first-$((40+1)); seq 500');
+  first.watch.leave();
+  await first.close({ runBeforeUnload: true });
+  await until('its extension host has ended with it', () => ofType(daemon, 'extensionHost').length === 0);
+  await runs();
+  const second = await visit(`${daemon.url}?folder=${project}`);
+  // The engine asks for some seconds whether another page still shows it; a terminal that is opened before that is a new one.
+  const log = () => fs.globSync(`${daemon.instance().userData}/logs/*/ptyhost.log`).map((file) => fs.readFileSync(file, 'utf8')).join('');
+  await until('the terminal is attached', () => log().includes('Persistent process reconnection'), 60_000);
+  await openTerminal(second);
+  await terminalShows(second, 'first-42');
+  await command(second, 'Terminal: Scroll to Top');
+  await terminalShows(second, 'first-41');
+  await second.locator('.terminal-wrapper.active').click();
+  await second.keyboard.press('Control+C');
+  await typeCommand(second, 'echo stopped-$((50+5))');
+  await terminalShows(second, 'stopped-55');
+}));
