@@ -9,6 +9,7 @@ mod support;
 mod api;
 mod assets;
 mod control;
+mod documents;
 mod drain;
 mod extensions;
 mod fail2ban;
