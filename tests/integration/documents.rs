@@ -14,9 +14,9 @@ use crate::support::{FakeEngine, with_password};
 const OTHERS: &[(&str, &str)] = &[
     ("make", "the targets run and test are how this is built and tested"),
     ("curl", "run below"),
-    ("systemctl", "tests/vm/moving, tests/vm/service; list-units and status: tests/vm/day"),
-    ("journalctl", "tests/vm/day"),
-    ("systemd-cgtop", "interactive"),
+    ("systemctl", "tests/vm/moving"),
+    ("journalctl", "tests/vm/moving"),
+    ("systemd-cgtop", "tests/vm/moving"),
     ("tar", "tests/vm/moving"),
     ("setpriv", "tests/vm/moving"),
     ("runuser", "tests/vm/moving"),
@@ -53,7 +53,9 @@ fn fences() -> Vec<Fence> {
         let mut open: Option<Fence> = None;
         for (number, line) in document.lines().enumerate() {
             match (line.strip_prefix("```"), &mut open) {
-                (Some(kind), None) => open = Some(Fence { place: format!("{name}:{}", number + 1), kind: kind.to_owned(), text: String::new() }),
+                (Some(kind), None) => {
+                    open = Some(Fence { place: format!("{name}:{}", number + 1), kind: kind.to_owned(), text: String::new() })
+                }
                 (Some(_), Some(_)) => all.extend(open.take()),
                 (None, Some(fence)) => fence.text += &format!("{line}\n"),
                 (None, None) => {}
@@ -113,7 +115,9 @@ fn commands_exist() {
         }
     }
     for (name, document) in documents() {
-        for inline in document.split('`').skip(1).step_by(2).filter(|code| code.starts_with("hoody-code ") || code.starts_with("hoody code ")) {
+        for inline in
+            document.split('`').skip(1).step_by(2).filter(|code| code.starts_with("hoody-code ") || code.starts_with("hoody code "))
+        {
             seen += 1;
             wrong.extend(understood(inline).err().map(|e| format!("{name}: {inline}: {e}")));
         }
@@ -263,6 +267,30 @@ fn error_codes_are_ours_and_each_is_produced_by_a_test() {
         }
     }
     assert!(seen >= 20, "only {seen} codes found");
+}
+
+/// Units that are named are there.
+#[test]
+fn units_exist() {
+    let mut seen = 0;
+    for (name, document) in documents() {
+        for code in document.split('`').skip(1).step_by(2) {
+            let suffix = [".service", ".socket", ".slice"].iter().any(|suffix| code.ends_with(suffix));
+            // A lab's own is shown in the text.
+            if !suffix || !code.starts_with("hoody-code") || code.contains(char::is_whitespace) {
+                continue;
+            }
+            seen += 1;
+            let file = match code.split_once('@') {
+                Some((stem, rest)) => format!("{stem}@.{}", rest.rsplit_once('.').unwrap().1),
+                None => code.to_owned(),
+            };
+            let units = root().join("systemd");
+            // An instance's unit is transient; what is the same for all is its drop-in.
+            assert!(units.join(&file).exists() || units.join(format!("{file}.d")).exists(), "{name}: {code}");
+        }
+    }
+    assert!(seen >= 10, "only {seen} units found");
 }
 
 /// Each link to another document, or to a heading in one, leads somewhere.

@@ -13,6 +13,7 @@ mod documents;
 mod drain;
 mod extensions;
 mod fail2ban;
+mod fleet;
 mod framing;
 mod lifecycle;
 mod login;

@@ -1,4 +1,5 @@
-// What docs/fleet.md says an operator types to move an instance, to back up and to restore, and to run a second service: these very lines.
+// What the documents say an operator types, to move an instance, to back up and to restore, to run a second service, and to look at a
+// host: these very lines.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -6,12 +7,12 @@ import { after, before, describe, test } from 'node:test';
 
 import { Host } from './host.mjs';
 
-const document = fs.readFileSync(new URL('../../docs/fleet.md', import.meta.url), 'utf8');
-
-/** The blocks of one kind below a heading of the document. */
-function blocks(heading, kind = 'sh') {
-  const section = document.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
-  assert.ok(section, `docs/fleet.md has no "${heading}"`);
+/** The blocks of one kind below a heading of a document; its beginning is below none. */
+function blocks(heading, kind = 'sh', name = 'fleet.md') {
+  const document = fs.readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+  const sections = document.split(/^## /m);
+  const section = heading === undefined ? sections[0] : sections.find((text) => text.startsWith(`${heading}\n`));
+  assert.ok(section, `docs/${name} has no "${heading}"`);
   return [...section.matchAll(new RegExp(`^\`\`\`${kind}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]);
 }
 
@@ -89,6 +90,23 @@ describe('moving, backup, a second service', { timeout: 300_000 }, () => {
     const { stderr, code } = await host.vm.sh('hoody-code instances start copied', { check: false });
     assert.equal(code, 75, stderr);
     assert.match(await out('journalctl --sync; journalctl -q --no-pager -u hoody-code-broker HOODY_INSTANCE=copied + INSTANCE=copied + _SYSTEMD_UNIT=hoody-code-broker.service'), /belongs to user \d+, not to user \d+/);
+  });
+
+  test('what other documents say to look at', async () => {
+    await host.open('alice');
+    const typed = [...blocks('To look at', '', 'host.md'), ...blocks(undefined, 'sh', 'troubleshooting.md')].join('')
+      .split('\n').map((line) => line.split(/ {3}| #/)[0].trim()).filter(Boolean);
+    assert.ok(typed.length >= 9, typed.join('\n'));
+    for (const line of typed) {
+      // It would go on for ever.
+      const script = line.startsWith('systemd-cgtop') ? `${line} --batch --iterations=1` : line;
+      const { stdout } = await host.vm.sh(`${script} | cat; exit "\${PIPESTATUS[0]}"`, { timeout: 60_000 });
+      assert.notEqual(stdout.trim(), '', line);
+    }
+    const { headers } = await host.fetch('alice', '/api/v1/code/status');
+    const record = await host.vm.journal(`HOODY_REQUEST_ID=${headers.get('x-request-id')}`);
+    assert.deepEqual(record.map((entry) => entry.HOODY_INSTANCE), ['alice']);
+    assert.match(await out('getent passwd hc-alice'), /\/data\/instances\/alice/);
   });
 
   test('drained, a reboot changes nothing', async () => {
