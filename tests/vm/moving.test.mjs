@@ -132,8 +132,8 @@ describe('moving, backup, a second service', { timeout: 300_000 }, () => {
     const port = await host.vm.forward('127.0.0.1:8090');
     const health = await (await fetch(`http://127.0.0.1:${port}/api/v1/code/health`)).json();
     assert.equal(health.status, 'ok', JSON.stringify(health));
-    assert.match(await out('hoody-code instances start alice --socket /var/lib/hoody-code-lab/control.sock', { timeout: 90_000 }), /alice running/);
-    assert.doesNotMatch(await out('hoody-code instances list'), /alice/);
+    assert.match(await out('hoody-code instances start laura --socket /var/lib/hoody-code-lab/control.sock', { timeout: 90_000 }), /laura running/);
+    assert.doesNotMatch(await out('hoody-code instances list'), /laura/);
     assert.equal((await host.status(ID)).state, 'running');
     await host.vm.sh('systemctl stop hoody-code-lab', { timeout: 60_000 });
     assert.equal(await out('ps -o pid= -u hoody-code-lab || true'), '');
