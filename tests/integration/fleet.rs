@@ -27,14 +27,6 @@ fn two_daemons_on_a_host_know_nothing_of_each_other() {
     instances(&one, &["stop", "alice"]);
     assert_eq!(two.status("alice")["state"], "running");
     assert_eq!(two.get("/api/v1/code/health").json()["pid"], two.pid());
-
-    // One data directory has one daemon.
-    let mut third = Command::new(env!("CARGO_BIN_EXE_hoody-code"));
-    let third =
-        third.args(["serve", "--listen", "127.0.0.1:0", "--auth", "none", "--data-dir"]).arg(two.data()).arg("--engine").arg(engine.path());
-    let output = third.output().unwrap();
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("already"), "{output:?}");
-    assert_eq!(two.status("alice")["state"], "running");
 }
 
 #[test]
