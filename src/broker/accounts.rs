@@ -70,17 +70,30 @@ impl Accounts {
         Ok(ids)
     }
 
-    /// The account of `id`; a new one when it has none. `taken` says whether an id is somebody else's.
-    pub(super) fn obtain(&self, id: &InstanceId, uids: &RangeInclusive<u32>, taken: impl Fn(u32) -> bool) -> Result<Account, BrokerError> {
+    /// The account of `id`; a new one when it has none. `taken` says whether an id is somebody else's. `owner` has the home that is
+    /// there already, from a backup or from another host: its id is taken again if it is free.
+    pub(super) fn obtain(
+        &self,
+        id: &InstanceId,
+        uids: &RangeInclusive<u32>,
+        owner: Option<u32>,
+        taken: impl Fn(u32) -> bool,
+    ) -> Result<Account, BrokerError> {
         let account = match self.find(id)? {
             Some(account) => account,
-            None => self.allocate(id, uids, taken)?,
+            None => self.allocate(id, uids, owner, taken)?,
         };
         self.publish(id, account)?;
         Ok(account)
     }
 
-    fn allocate(&self, id: &InstanceId, uids: &RangeInclusive<u32>, taken: impl Fn(u32) -> bool) -> Result<Account, BrokerError> {
+    fn allocate(
+        &self,
+        id: &InstanceId,
+        uids: &RangeInclusive<u32>,
+        owner: Option<u32>,
+        taken: impl Fn(u32) -> bool,
+    ) -> Result<Account, BrokerError> {
         sys::create_private_dir(&self.dir).map_err(BrokerError::file("create", &self.dir))?;
         // systemd would give the unit the groups of whoever has the name.
         let name = format!("hc-{id}");
@@ -94,11 +107,13 @@ impl Accounts {
         let next_path = self.dir.join(".next");
         let next = fs::read_to_string(&next_path).ok().and_then(|text| text.trim().parse::<u32>().ok());
         let first = next.filter(|next| uids.contains(next)).unwrap_or(*uids.start());
-        let mut candidates = (first..=*uids.end()).chain(*uids.start()..first);
+        let owner = owner.filter(|owner| uids.contains(owner));
+        let mut candidates = owner.into_iter().chain(first..=*uids.end()).chain(*uids.start()..first);
         let free = candidates.find(|uid| !used.contains(uid) && !taken(*uid));
         let uid = free.ok_or(BrokerError::NoUid(*uids.start(), *uids.end()))?;
         // The mark first: a crash between the two wastes an id and never gives one away twice.
-        let mark = uid.checked_add(1).unwrap_or(*uids.start());
+        // One that is taken again out of turn leaves the turn as it is.
+        let mark = if owner == Some(uid) && uid < first { first } else { uid.checked_add(1).unwrap_or(*uids.start()) };
         sys::write_atomic(&next_path, mark.to_string().as_bytes()).map_err(BrokerError::file("write", &next_path))?;
         let account = Account { uid };
         let path = self.dir.join(id.as_str());
@@ -202,7 +217,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let accounts = accounts(dir.path());
         let uids = 5000..=5002;
-        let obtain = |name: &str| accounts.obtain(&id(name), &uids, |uid| uid == 5001).map(|account| account.uid);
+        let obtain = |name: &str| accounts.obtain(&id(name), &uids, None, |uid| uid == 5001).map(|account| account.uid);
         assert_eq!(obtain("a").unwrap(), 5000);
         assert_eq!(obtain("a").unwrap(), 5000);
         assert_eq!(obtain("b").unwrap(), 5002, "5001 is somebody else's");
@@ -213,10 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn the_owner_of_a_home_that_is_there_is_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = accounts(dir.path());
+        let obtain = |name: &str, owner| accounts.obtain(&id(name), &(5000..=5009), owner, |uid| uid == 5003).map(|account| account.uid);
+        assert_eq!(obtain("a", Some(5007)).unwrap(), 5007);
+        assert_eq!(obtain("b", Some(5007)).unwrap(), 5008, "it is another's");
+        assert_eq!(obtain("c", Some(5003)).unwrap(), 5009, "it is the host's");
+        assert_eq!(obtain("d", Some(0)).unwrap(), 5000, "it is not of the range");
+        assert_eq!(obtain("e", Some(5002)).unwrap(), 5002);
+        assert_eq!(obtain("a", Some(5001)).unwrap(), 5007, "an account stays what it is");
+    }
+
+    #[test]
     fn records_are_what_nss_systemd_reads() {
         let dir = tempfile::tempdir().unwrap();
         let accounts = accounts(dir.path());
-        accounts.obtain(&id("acme-web-code-1"), &(5000..=5009), |_| false).unwrap();
+        accounts.obtain(&id("acme-web-code-1"), &(5000..=5009), None, |_| false).unwrap();
         let userdb = dir.path().join("userdb");
         let record: serde_json::Value = serde_json::from_slice(&fs::read(userdb.join("5000.user")).unwrap()).unwrap();
         assert_eq!((record["userName"].as_str(), record["uid"].as_u64()), (Some("hc-acme-web-code-1"), Some(5000)));

@@ -33,7 +33,7 @@ pub(super) enum BrokerError {
     #[error("the host has a user named {0} already")]
     NameTaken(String),
     /// What is at the place of the instance's directory belongs to somebody else.
-    #[error("{path} belongs to user {owner}, not to user {uid}")]
+    #[error("{path} belongs to user {owner}, not to user {uid}, who is this instance: its files have to be given to that user")]
     Foreign {
         /// The directory.
         path: PathBuf,

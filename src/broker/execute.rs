@@ -124,7 +124,9 @@ impl Executor {
         let config = Self::config()?;
         let class = config.hosting.class_of(id);
         let engine = engine::locate(config.engine.as_deref())?;
-        let account = self.accounts.obtain(id, &config.hosting.uids, accounts::is_taken)?;
+        // A home may be there before its account is: copied from another host, or from a backup.
+        let taken = |uid| accounts::is_taken(uid) || self.volumes.others_have(id, uid);
+        let account = self.accounts.obtain(id, &config.hosting.uids, self.volumes.owner(id), taken)?;
         let home = self.volumes.obtain(id, account)?;
         let files = self.records.files(id, account, &config)?;
         self.records.private_dir("agents")?;
@@ -251,7 +253,7 @@ impl Executor {
         let home = self.volumes.path(id);
         if home.symlink_metadata().is_ok() {
             self.volumes.obtain(id, account)?;
-            self.accounts.obtain(id, &(account.uid..=account.uid), |_| false)?;
+            self.accounts.obtain(id, &(account.uid..=account.uid), None, |_| false)?;
             let unit = wipe_unit(id);
             self.systemd.reset_failed(&unit).await;
             let wiped = self.systemd.start_transient(&unit, &properties::of_wipe(id, account.uid, &home, &self.program)).await;

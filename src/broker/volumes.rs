@@ -58,6 +58,17 @@ impl Volumes {
         Ok(path)
     }
 
+    /// Whose the home of `id` is; none when there is none.
+    pub(super) fn owner(&self, id: &InstanceId) -> Option<u32> {
+        fs::symlink_metadata(self.path(id)).ok().filter(fs::Metadata::is_dir).map(|meta| meta.uid())
+    }
+
+    /// Whether the home of another instance is `uid`'s, be it known to us or not.
+    pub(super) fn others_have(&self, id: &InstanceId, uid: u32) -> bool {
+        let others = fs::read_dir(&self.root).into_iter().flatten().flatten().filter(|entry| entry.file_name() != id.as_str());
+        others.filter_map(|entry| fs::symlink_metadata(entry.path()).ok()).any(|meta| meta.uid() == uid)
+    }
+
     /// Removes the empty home of `id`.
     pub(super) fn remove(&self, id: &InstanceId) -> io::Result<()> {
         match fs::remove_dir(self.path(id)) {
@@ -83,6 +94,8 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
         fs::write(path.join("x"), "").unwrap();
         assert_eq!(volumes.obtain(&id, own).unwrap(), path);
+        assert_eq!((volumes.owner(&id), volumes.owner(&"nobody".parse().unwrap())), (Some(own.uid), None));
+        assert!(!volumes.others_have(&id, own.uid) && volumes.others_have(&"nobody".parse().unwrap(), own.uid));
         let other = Account { uid: own.uid + 1 };
         assert!(matches!(volumes.obtain(&id, other), Err(BrokerError::Foreign { .. })));
 

@@ -68,6 +68,7 @@ pub(super) fn answer(app: &App, order: &DrainOrder) -> Result<Response<Body>, Ap
         DrainOrder::Show => {}
         DrainOrder::Begin { deadline, idle } => {
             app.instances.set_drain(Some(Drain::begin(SystemTime::now(), *deadline, *idle))).map_err(failed)?;
+            go_on(app);
         }
         DrainOrder::End => app.instances.set_drain(None).map_err(failed)?,
     }

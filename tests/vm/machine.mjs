@@ -129,8 +129,9 @@ export class Machine {
       this.console,
       this.#shared,
     );
-    // slirp4netns makes its control socket once the guest has connected.
-    await until('the guest opens its network', () => fs.existsSync(at('api.sock')) || !this.running, deadline);
+    // slirp4netns makes its control socket once the guest has connected. Its file is there a moment before anybody listens.
+    const listens = () => ask(at('api.sock'), { execute: 'list_hostfwd' }).then(() => true, () => false);
+    await until('the guest opens its network', async () => !this.running || listens(), deadline);
     if (!this.running) throw new Error('the guest ended at once');
     for (let attempt = 1; ; attempt++) {
       const port = await freePort();
