@@ -118,6 +118,8 @@ deb() {
   [ ! -f "$meta/conffiles" ] || chmod 644 "$meta/conffiles"
   settle "$root"
   dpkg-deb --root-owner-group -Zxz -z"$level" --build "$root" "$work" >/dev/null
+  # An earlier version would be installed along with `*.deb`.
+  rm -f "$out/${name}"_*_"$arch.deb"
   mv "$work/${name}_${version}_$arch.deb" "$out/"
   printf '%s\n' "$out/${name}_${version}_$arch.deb"
 }
@@ -135,6 +137,7 @@ rpm() {
     \( ! -type d -path './etc/*' -printf '%%%%config(noreplace) %%%%attr(%m,root,root) "/%P"\n' \) -o \
     \( -type l -printf '"/%P"\n' \) -o \( ! -type d -path './usr/share/doc/*' -printf '%%%%doc %%%%attr(%m,root,root) "/%P"\n' \) -o \
     \( ! -type d -printf '%%%%attr(%m,root,root) "/%P"\n' \)) | sed 's/%%/%/g' | sort >"$files"
+  rm -f "$out/$name"-[0-9]*".$rpm_arch.rpm"
   rpm_changes "$name" >"$work/$name.changes"
   sed -e "/^%{CHANGES_}$/{r $work/$name.changes" -e 'd}' "$here/packaging/rpm/$name.spec" >"$work/$name.spec"
   rpmbuild -bb --quiet --target "$rpm_arch-linux" --buildroot "$work/buildroot" \
