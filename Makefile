@@ -27,19 +27,19 @@ define step
 	printf '%-14s %5d s  %s\n' "$$word" $$((SECONDS - began)) '$(1)' >>$(STEPS); exit $$rc
 endef
 
-.PHONY: help run build test test-fast test-vm vm-tests bench bench-density deb rpm clean
+.PHONY: help run build test test-fast test-vm vm-tests bench bench-density deb rpm check-packages clean
 
 help:
 	@printf '%s\n' \
 	  'make run            build, then serve on 127.0.0.1:PORT without a password (PORT=$(PORT), DATA_DIR=$(DATA_DIR))' \
 	  'make build          release binaries in target/release, the engine in the cache' \
-	  'make test           format, lints, unit, layering, licence, integration, browser and vm tests' \
+	  'make test           format, lints, unit, layering, licence, integration, browser, package and vm tests' \
 	  'make test-fast      format, lints, unit and layering tests' \
 	  'make test-vm        tests under a real systemd, in a virtual machine (needs no KVM)' \
 	  'make bench          side by side with peers' \
 	  'make bench-density  how many editors fit on this machine, side by side with code-server' \
-	  'make clean          remove target and tests/node_modules (the cache stays)' \
-	  'not there yet:      deb rpm'
+	  'make deb, make rpm  packages in target/packages: hoody-code, and hoody-code-engine with VS Code in it' \
+	  'make clean          remove target and tests/node_modules (the cache stays)'
 
 run: build
 	@printf '\n== serving on 127.0.0.1:%s, data in %s\n' '$(PORT)' '$(DATA_DIR)'
@@ -62,7 +62,8 @@ test:
 	$(call step,integration tests,timeout -k 10 25m cargo test --locked --test integration)
 	$(call step,browser tests,$(if $(BROWSER_TESTS),timeout -k 10 30m "$$(packaging/engine/build.sh --node)" --test \
 		--test-concurrency=1 --test-timeout=300000 $(BROWSER_TESTS),echo 'none there yet'))
-	@$(MAKE) --no-print-directory vm-tests
+	$(call step,packages,timeout -k 10 15m packaging/check.sh)
+	@HOODY_CODE_PACKAGES=$(CURDIR)/target/packages/check $(MAKE) --no-print-directory vm-tests
 	@printf '\n== all of it passed\n'
 
 test-fast:
@@ -90,8 +91,16 @@ bench-density:
 	@$(MAKE) --no-print-directory build
 	$(call step,density,"$$(packaging/engine/build.sh --node)" benches/density.mjs)
 
+# Quick to install rather than small: how hard they are compressed is --level of package.sh.
 deb rpm:
-	@echo 'not there yet: $@'; exit 1
+	$(call step,set up for packages,packaging/setup.sh package)
+	@$(MAKE) --no-print-directory build
+	$(call step,make the .$@ packages,packaging/package.sh $@)
+
+check-packages:
+	$(call step,set up for packages,packaging/setup.sh package)
+	@$(MAKE) --no-print-directory build
+	$(call step,packages,packaging/check.sh)
 
 clean:
 	rm -rf target tests/node_modules

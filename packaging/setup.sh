@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings what a purpose needs onto a Debian machine: setup.sh build|test|vm|bench. Rust and Node must be there already.
+# Brings what a purpose needs onto a Debian machine: setup.sh build|test|vm|bench|package. Rust and Node must be there already.
 # The second time it asks nobody anything: it calls apt, npm and cargo install only for what is missing.
 set -euo pipefail
 
@@ -11,7 +11,9 @@ cargo_deny=0.20.2
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
 # python3-venv holds the dev servers that come from PyPI; caddy, haproxy and nginx stand in front of the service in tests of its browser side.
 test_packages=(caddy chromium curl fonts-dejavu-core git haproxy nginx-light openssl procps python3-venv testssl.sh)
-bench_packages=(wrk)
+bench_packages=(nginx-light wrk)
+# What packages are made and checked with: dpkg-deb and rpmbuild, lintian and rpmlint.
+package_packages=(cpio dpkg-dev file gzip lintian rpm rpmlint xz-utils zstd)
 # What the guests of tests/vm are made with (a kernel, Debian images, disks) and run with; uidmap for who is not root.
 vm_packages=(bc bison debian-archive-keyring e2fsprogs flex mmdebstrap openssh-client slirp4netns squashfs-tools util-linux xz-utils)
 [ "$(id -u)" = 0 ] || vm_packages+=(uidmap)
@@ -24,9 +26,10 @@ fail() {
 
 case $purpose in
   build) packages=("${build_packages[@]}") ;;
-  test | vm) packages=("${build_packages[@]}" "${test_packages[@]}" "${vm_packages[@]}") ;;
+  test | vm) packages=("${build_packages[@]}" "${test_packages[@]}" "${vm_packages[@]}" "${package_packages[@]}") ;;
+  package) packages=("${build_packages[@]}" "${package_packages[@]}") ;;
   bench) packages=("${build_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
-  *) fail "usage: setup.sh build|test|vm|bench" ;;
+  *) fail "usage: setup.sh build|test|vm|bench|package" ;;
 esac
 [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || fail "neither XDG_CACHE_HOME nor HOME is set: no place for a cache"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code
@@ -87,7 +90,7 @@ if command -v dpkg-query >/dev/null; then
 else
   say "this is not Debian; needed here are the equivalents of: ${packages[*]}"
 fi
-[ "$purpose" != build ] || exit 0
+case $purpose in build | package) exit 0 ;; esac
 
 # ---- npm packages of the browser tests and the benchmark -------------------------------------------------------------------
 tests=$here/../tests

@@ -1,5 +1,7 @@
 //! Completions and man pages, from the same definition as the parser and the help.
 
+mod config_page;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -23,6 +25,7 @@ pub fn run(dir: &Path) -> io::Result<()> {
     }
     let man = dir.join("man");
     fs::create_dir_all(&man)?;
+    fs::write(man.join("hoody-code-config.5"), config_page::page())?;
     page(&command, "hoody-code", &man)
 }
 
@@ -46,9 +49,8 @@ mod tests {
     fn every_command_has_a_page_and_every_shell_a_file() {
         let dir = tempfile::tempdir().unwrap();
         run(dir.path()).unwrap();
-        for file in
-            ["bash/hoody-code.bash", "zsh/_hoody-code", "fish/hoody-code.fish", "man/hoody-code.1", "man/hoody-code-instances-list.1"]
-        {
+        let pages = ["man/hoody-code.1", "man/hoody-code-instances-list.1", "man/hoody-code-config.5"];
+        for file in ["bash/hoody-code.bash", "zsh/_hoody-code", "fish/hoody-code.fish"].into_iter().chain(pages) {
             let text = fs::read_to_string(dir.path().join(file)).unwrap();
             assert!(text.contains("hoody-code"), "{file}");
         }

@@ -1,0 +1,21 @@
+#!/bin/bash
+# packaging/stage-engine.sh DIR [ENGINE]: lays an engine out in DIR as the package hoody-code-engine has it. ENGINE is the directory
+# of an installed one; without it, the one that packaging/engine/build.sh has built. Changes nothing outside DIR.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+dir=${1:?usage: packaging/stage-engine.sh DIR [ENGINE]}
+id=$("$here/packaging/engine/build.sh" --id)
+engine=${2:-${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code/engines/$id}
+[ -f "$engine/engine.json" ] || { echo "packaging/stage-engine.sh: no engine at $engine: run 'make build' first" >&2; exit 1; }
+engines=$dir/usr/lib/hoody-code/engines
+umask 022
+
+install -d "$engines"
+cp -r --reflink=auto --no-preserve=ownership "$engine" "$engines/"
+staged=$engines/$(basename "$engine")
+# Whoever built it: on the host it is root's, for all to read.
+chmod -R u=rwX,go=rX "$staged"
+# Modes that npm's packages come with by mistake.
+find "$staged" -type f -perm -u+x \( -name '*.wasm' -o -name '*.cmd' -o -name '*.gyp' \) -exec chmod a-x {} +
+# Where it was built is nobody's business.
+sed -i -E 's|("source": ")[^"]*|\1npm|' "$staged/engine.json"

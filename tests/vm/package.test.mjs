@@ -1,0 +1,5 @@
+// From package to running host, on Debian 13.
+
+import { operatorsDay } from './packages.mjs';
+
+operatorsDay('trixie');
