@@ -11,7 +11,7 @@ mod raw;
 mod show;
 mod tls;
 
-pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
+pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Metrics, Page, Server};
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};

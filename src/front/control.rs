@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
 use super::handlers::{extensions, health};
+use super::metrics;
 use super::request_id::RequestId;
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState};
@@ -50,6 +51,8 @@ enum Order {
     /// End the sessions of one instance, or all.
     Revoke(Option<InstanceId>),
     Health,
+    /// What is counted.
+    Metrics,
     /// Where browsers find us.
     Address,
 }
@@ -57,6 +60,7 @@ enum Order {
 fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiError> {
     match (method.as_str(), path) {
         ("GET", "/api/v1/code/health") => return Ok(Order::Health),
+        ("GET", "/metrics") => return Ok(Order::Metrics),
         ("GET", "/api/v1/address") => return Ok(Order::Address),
         ("DELETE", SESSIONS) => return Ok(Order::Revoke(None)),
         _ => {}
@@ -134,7 +138,7 @@ struct Address<'a> {
 async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Health | Order::Address => {}
+        Order::List | Order::Show(_) | Order::Health | Order::Metrics | Order::Address => {}
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
@@ -154,6 +158,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     match &order {
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
         Order::Address => Ok(json(&Address { address: app.address() })),
+        Order::Metrics => metrics::scrape(app, request.headers()).await,
         Order::Health => Ok(health::report(app, None, request.headers())),
         Order::Revoke(id) => {
             let auth = app.secrets.auth.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no login is asked for here"))?;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout;
 
+use crate::telemetry::{Count, metrics};
+
 /// How long the other direction may still deliver after one has ended. A websocket says all it has to say before it closes,
 /// and the engine would hold a half-closed one for 30 seconds.
 const LINGER: Duration = Duration::from_secs(1);
@@ -33,8 +35,8 @@ where
     let (upstream_in, upstream_out) = split(upstream);
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     {
-        let up = direction(client_in, upstream_out, &sent);
-        let down = direction(upstream_in, client_out, &received);
+        let up = direction(client_in, upstream_out, &sent, metrics().tunnelled_in());
+        let down = direction(upstream_in, client_out, &received, metrics().tunnelled_out());
         tokio::pin!(up, down);
         tokio::select! {
             () = &mut up => drop(timeout(LINGER, &mut down).await),
@@ -46,7 +48,7 @@ where
 }
 
 /// Copies until `from` ends or either side breaks, then tells `to` that nothing more comes.
-async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64, metric: Count) {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer).await {
@@ -56,6 +58,7 @@ async fn direction(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + U
                     break;
                 }
                 count.fetch_add(n as u64, Ordering::Relaxed);
+                metric.inc_by(n as u64);
             }
         }
     }

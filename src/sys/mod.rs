@@ -8,6 +8,7 @@ mod map;
 mod netns;
 mod packet;
 mod procfs;
+mod psi;
 mod quota;
 mod resources;
 mod socket_owner;
@@ -25,6 +26,7 @@ pub use packet::{
     Packet, PacketListener, PacketSocket, accept_packets, connect_packets, listen_packets, peer_uid, receive_packet, send_packet,
 };
 pub use procfs::{Pid, ProcessTable, signal};
+pub use psi::{PRESSURES, Pressure, pressure};
 pub use quota::{quota_used, set_user_quota};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
 pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
