@@ -118,6 +118,19 @@ if command -v dpkg-deb >/dev/null && [ ! -x "$fail2ban/usr/bin/fail2ban-regex" ]
   rm -rf "$unpacked"
 fi
 
+# ---- promtool --------------------------------------------------------------------------------------------------------------
+# Taken out of its package, which would start a service.
+promtool=$cache/tools/bin/promtool
+if command -v dpkg-deb >/dev/null && [ ! -x "$promtool" ]; then
+  say "unpacking promtool into $cache/tools"
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && apt-get -qq download prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb files) ||
+    fail "apt could not download prometheus (no network?)"
+  mkdir -p "$cache/tools/bin"
+  mv "$unpacked/files/usr/bin/promtool" "$promtool"
+  rm -rf "$unpacked"
+fi
+
 # ---- schemathesis ----------------------------------------------------------------------------------------------------------
 schemathesis=$cache/tools/schemathesis
 lock_sum=$(cat "$tests/schemathesis/requirements.txt" <(python3 --version) | sha256sum | cut -d' ' -f1)

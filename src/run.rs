@@ -210,7 +210,10 @@ async fn daemon(config: Config, passed: Vec<(String, std::os::fd::OwnedFd)>, ove
 fn announce(service: &Service, listeners: &[Bound], config: &Config) {
     let product = service.engine().product();
     tracing::info!(engine = service.engine().id(), data_dir = %config.server.data_dir.display(), "VS Code {}", product.version);
-    let urls = listeners.iter().filter_map(|bound| {
+    for address in listeners.iter().filter(|bound| bound.kind == Kind::Metrics).filter_map(|bound| bound.listener.tcp_address()) {
+        tracing::info!("metrics: http://{address}/metrics");
+    }
+    let urls = listeners.iter().filter(|bound| bound.kind != Kind::Metrics).filter_map(|bound| {
         let scheme = if bound.kind == Kind::Https { "https" } else { "http" };
         bound.listener.tcp_address().map(|address| format!("{scheme}://{address}/"))
     });

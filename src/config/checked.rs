@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// What the files say, for telling what a reload changes.
     pub written: Written,
 }
@@ -148,6 +150,15 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The time between two pieces of a body.
     pub body_idle_timeout: Duration,
+}
+
+/// What is counted, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where it is told besides the control socket: to everybody who can connect, without a login.
+    pub listen: Option<SocketAddr>,
+    /// The most instances of which each has figures of its own.
+    pub instances: usize,
 }
 
 /// What is logged, and how.

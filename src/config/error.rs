@@ -36,4 +36,12 @@ impl ConfigError {
     pub(crate) fn value(key: &'static str, message: impl Into<String>) -> Self {
         Self::Value { key, message: message.into() }
     }
+
+    /// The same about another key.
+    pub(super) fn of(self, key: &'static str) -> Self {
+        match self {
+            Self::Value { message, .. } => Self::Value { key, message },
+            other => other,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server};
+use super::checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Metrics, Page, Server};
 use super::error::ConfigError;
 use super::extensions;
 use super::file::{self, Written};
@@ -72,6 +72,7 @@ pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<(Config, H
         page: page(file.page, &file.embed, overrides.page_loader)?,
         limits: limits(&file.limits)?,
         log: log(file.log)?,
+        metrics: metrics(&file.metrics)?,
         written: Written::default(),
     };
     let hosting = Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
@@ -222,6 +223,18 @@ fn log(raw: raw::Log) -> Result<Log, ConfigError> {
         }
     };
     Ok(Log { level: raw.level.unwrap_or_else(|| "info".to_owned()), format, access: raw.access.unwrap_or(true) })
+}
+
+/// The most series that one instance has are few; what stores them for a year is glad of a limit all the same.
+const METRICS_OF: usize = 100;
+
+fn metrics(raw: &raw::Metrics) -> Result<Metrics, ConfigError> {
+    let listen = match raw.listen.as_deref().map(listen_address).transpose().map_err(|e| e.of("metrics.listen"))? {
+        None => None,
+        Some(ListenAddress::Tcp(address)) => Some(address),
+        Some(_) => return Err(ConfigError::value("metrics.listen", "is ADDR:PORT, such as 127.0.0.1:9464")),
+    };
+    Ok(Metrics { listen, instances: raw.instances.unwrap_or(METRICS_OF) })
 }
 
 fn page(raw: raw::Page, embed: &raw::Embed, loader: bool) -> Result<Page, ConfigError> {

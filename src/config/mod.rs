@@ -14,7 +14,7 @@ mod show;
 mod tls;
 mod touch;
 
-pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Page, Server, Touch};
+pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Metrics, Page, Server, Touch};
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use file::{Written, at_next_start};

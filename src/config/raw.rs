@@ -19,6 +19,7 @@ pub(super) struct File {
     pub(super) page: Page,
     pub(super) limits: Limits,
     pub(super) log: Log,
+    pub(super) metrics: Metrics,
     pub(super) accounts: Accounts,
     pub(super) network: Network,
     pub(super) class: BTreeMap<String, Class>,
@@ -107,6 +108,13 @@ pub(super) struct Log {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
     pub(super) access: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Metrics {
+    pub(super) listen: Option<String>,
+    pub(super) instances: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -70,6 +70,7 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "format": match config.log.format { LogFormat::Auto => "auto", LogFormat::Terminal => "terminal", LogFormat::Journal => "journal" },
             "access": config.log.access,
         },
+        "metrics": {"listen": config.metrics.listen, "instances": config.metrics.instances},
         "accounts": {"uids": format!("{}-{}", hosting.uids.start(), hosting.uids.end())},
         "network": {
             "subnet": format!("{}/{}", hosting.network.subnet, hosting.network.prefix),

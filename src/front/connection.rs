@@ -24,11 +24,11 @@ use super::linger::Lingering;
 use super::listener::Kind;
 use super::request_id::{self, RequestId};
 use super::tls::Protocol;
-use super::{control, handlers, http2, redirect};
+use super::{control, handlers, http2, metrics as scrape, redirect};
 use crate::config::Limits;
 use crate::proxy::{Body, BoxError};
 use crate::sys::Stream;
-use crate::telemetry::ACCESS;
+use crate::telemetry::{ACCESS, metrics};
 
 /// The most headers of one request. Browsers send about 20.
 const MAX_HEADERS: usize = 128;
@@ -46,6 +46,7 @@ pub(super) struct Arrival {
 pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
     let Arrival { stream, client, kind, permit } = arrival;
     let stopping = app.stopping.clone();
+    let _open = metrics().connection(kind.name());
     let peer = Peer { client, local: stream.local_address(), secure: kind == Kind::Https };
     let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer);
     let ended = match (kind, &app.secrets.certificate) {
@@ -55,6 +56,13 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
             let answer = move |request: Request<Incoming>| {
                 let app = Arc::clone(&app);
                 async move { control::answer(app, request, peer).await.map(|body| Recorded { body, record: None }) }
+            };
+            http1(Lingering::new(stream), &limits, stopping, answer).await
+        }
+        (Kind::Metrics, _) => {
+            let answer = move |request: Request<Incoming>| {
+                let app = Arc::clone(&app);
+                async move { scrape::answer(&app, &request).await.map(|body| Recorded { body, record: None }) }
             };
             http1(Lingering::new(stream), &limits, stopping, answer).await
         }
@@ -126,6 +134,7 @@ async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Respo
     let method = request.method().clone();
     let handled = handlers::handle(app, live.clone(), request, peer, id).await;
     let (mut parts, body) = handled.response.into_parts();
+    metrics().answered(handled.route, parts.status.as_u16(), began.elapsed());
     if let Some(id) = id.header() {
         // An app on a port has ids of its own.
         parts.headers.entry(request_id::HEADER).or_insert(id);
@@ -133,7 +142,8 @@ async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Respo
     if peer.secure {
         redirect::insist(&mut parts.headers, &live.config);
     }
-    let record = live.config.log.access.then(|| Record {
+    let record = Some(Record {
+        logged: live.config.log.access,
         id,
         began,
         method,
@@ -155,6 +165,8 @@ pub(super) struct Handled {
 }
 
 struct Record {
+    /// Whether it goes to the log; it is counted in any case.
+    logged: bool,
     id: RequestId,
     began: Instant,
     method: Method,
@@ -167,6 +179,10 @@ struct Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        metrics().sent(self.route, self.bytes);
+        if !self.logged {
+            return;
+        }
         tracing::info!(
             target: ACCESS,
             request_id = %self.id,

@@ -12,6 +12,7 @@ use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
 use super::drain::{self, DrainOrder};
 use super::handlers::{extensions, health};
+use super::metrics;
 use super::request_id::RequestId;
 use crate::instances::AcquireError;
 use crate::launch::{Known, LaunchError};
@@ -56,6 +57,8 @@ enum Order {
     Revoke(Option<InstanceId>),
     Health,
     Drain(DrainOrder),
+    /// What is counted.
+    Metrics,
     /// Where browsers find us.
     Address,
 }
@@ -63,6 +66,7 @@ enum Order {
 fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiError> {
     match (method.as_str(), path) {
         ("GET", "/api/v1/code/health") => return Ok(Order::Health),
+        ("GET", "/metrics") => return Ok(Order::Metrics),
         ("GET", "/api/v1/address") => return Ok(Order::Address),
         ("GET", DRAIN) => return Ok(Order::Drain(DrainOrder::Show)),
         ("POST", DRAIN) => return DrainOrder::begin(query).map(Order::Drain),
@@ -146,7 +150,7 @@ struct Address<'a> {
 async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Health | Order::Address | Order::Drain(DrainOrder::Show) => {}
+        Order::List | Order::Show(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
         Order::Drain(what) => tracing::info!(peer, "operator: drain: {what:?}"),
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
@@ -168,6 +172,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
         Order::Address => Ok(json(&Address { address: app.address() })),
         Order::Drain(what) => drain::answer(app, what),
+        Order::Metrics => metrics::scrape(app, request.headers()).await,
         Order::Health => Ok(health::report(app, None, request.headers())),
         Order::Revoke(id) => {
             let auth = app.secrets.auth.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no login is asked for here"))?;

@@ -20,6 +20,8 @@ pub enum Kind {
     Redirect,
     /// The operator's own routes, over plain HTTP on a unix socket.
     Control,
+    /// What is counted, for Prometheus, over plain HTTP.
+    Metrics,
 }
 
 /// A listener and its kind.
@@ -40,8 +42,25 @@ impl Kind {
             "https" => Some(Self::Https),
             "redirect" => Some(Self::Redirect),
             "control" => Some(Self::Control),
+            "metrics" => Some(Self::Metrics),
             _ => None,
         }
+    }
+
+    /// Its name in what is counted.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Redirect => "redirect",
+            Self::Control => "control",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// Whether it is for those who run the service, and stays open whatever crowd is at the others.
+    pub(super) fn is_operators(self) -> bool {
+        matches!(self, Self::Control | Self::Metrics)
     }
 }
 
@@ -61,10 +80,21 @@ pub async fn bind(passed: Vec<(String, OwnedFd)>, config: &Config) -> Result<Vec
         check_passed(&listener, kind, config)?;
         listeners.push(Bound { listener, kind });
     }
+    let given = !listeners.is_empty();
     if !listeners.iter().any(|bound| bound.kind == Kind::Control) {
         listeners.extend(own_control(config));
     }
-    if listeners.iter().any(|bound| bound.kind != Kind::Control) {
+    if let Some(address) = config.metrics.listen
+        && given
+    {
+        // Where systemd opens the sockets, the service itself may not.
+        tracing::warn!("[metrics] listen {address} is not used where systemd passes sockets: enable hoody-code-metrics.socket");
+    } else if let Some(address) = config.metrics.listen {
+        let listener = Listener::tcp(address).await;
+        let listener = listener.map_err(|source| ServeError::Listen { address: address.to_string(), source })?;
+        listeners.push(Bound { listener, kind: Kind::Metrics });
+    }
+    if listeners.iter().any(|bound| !bound.kind.is_operators()) {
         return Ok(listeners);
     }
     for address in &config.server.listen {
@@ -99,6 +129,7 @@ fn check_passed(listener: &Listener, kind: Kind, config: &Config) -> Result<(), 
     let open = listener.tcp_address().filter(|address| !address.ip().is_loopback());
     if let Some(address) = open
         && !config.login.required
+        && kind != Kind::Metrics
     {
         let message = format!("without a login, {address} would be open to everybody");
         return Err(ConfigError::Value { key: "a socket of systemd", message });

@@ -18,6 +18,7 @@ mod handlers;
 mod http2;
 mod linger;
 mod listener;
+mod metrics;
 mod page_pass;
 mod pages;
 mod query;

@@ -145,7 +145,7 @@ pub async fn serve(
     let scheme = |kind| match kind {
         Kind::Https => Some("https"),
         Kind::Http => Some("http"),
-        Kind::Redirect | Kind::Control => None,
+        Kind::Redirect | Kind::Control | Kind::Metrics => None,
     };
     let url = |bound: &Bound| {
         let mut address = bound.listener.tcp_address()?;
@@ -159,7 +159,7 @@ pub async fn serve(
     }
     let slots = Arc::new(Semaphore::new(limits.connections));
     let operators = Arc::new(Semaphore::new(MOST_OPERATORS));
-    let (doors, listeners): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|bound| bound.kind == Kind::Control);
+    let (doors, listeners): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|bound| bound.kind.is_operators());
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
     let mut heartbeat = watchdog();
@@ -341,6 +341,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("[instances] keep_terminals", old.instances.keep_terminals != new.instances.keep_terminals);
     compare("[extensions] gallery", old.extensions.gallery != new.extensions.gallery);
     compare("[limits]", old.limits != new.limits);
+    compare("[metrics] listen", old.metrics.listen != new.metrics.listen);
     compare("[log] level and format", (&old.log.level, old.log.format) != (&new.log.level, new.log.format));
     names
 }

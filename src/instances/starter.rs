@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use super::machine::{Action, Event};
 use super::registry::{Instance, Shared};
 use crate::launch::{Connector, Exit, Launched};
-use crate::model::{EndCause, FailureCause, Stage};
+use crate::model::{EndCause, FailureCause, InstanceState, Stage};
+use crate::telemetry::metrics;
 
 /// The time between two tries to connect to an engine that is starting.
 const POLL: Duration = Duration::from_millis(5);
@@ -41,12 +42,14 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Opti
         Ok(launched) => launched,
         Err((cause, log)) => {
             tracing::warn!(instance = %instance.id, generation, "instance {cause}");
+            metrics().start_failed(&cause.kind());
             return end(shared, instance, Event::StartFailed(cause), log);
         }
     };
     instance.tell_with(Event::Ready, Some(Arc::clone(&launched.connector)), Vec::new());
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(instance = %instance.id, generation, elapsed_ms, "instance running");
+    metrics().started(began.elapsed());
     run_out(shared, instance, launched, generation).await
 }
 
@@ -61,6 +64,8 @@ pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, laun
 
 async fn run_out(shared: &Shared, instance: &Instance, mut launched: Launched, generation: u64) -> Option<Action> {
     let Exit { cause, log } = (&mut launched.exit).await;
+    let wanted = instance.status().state == InstanceState::Stopping;
+    metrics().ended(&if wanted { "stopped".to_owned() } else { FailureCause::from(cause.clone()).kind() });
     tracing::info!(instance = %instance.id, generation, "instance {}", FailureCause::from(cause.clone()));
     end(shared, instance, Event::Exited(cause), log)
 }

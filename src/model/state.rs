@@ -122,6 +122,12 @@ impl InstanceState {
 }
 
 impl FailureCause {
+    /// The cause's bare name, as the API has it, for counters.
+    pub fn kind(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value["kind"].as_str().unwrap_or("unknown").to_owned()
+    }
+
     /// Whether somebody meant it, or has to know before it goes on: then a request does not simply start the instance again.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::OutOfMemory | Self::TimeLimit | Self::StoppedByOperator)

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
 use tokio::time::timeout;
 
+use crate::telemetry::{Count, metrics};
+
 /// How long the other direction may still deliver after one has ended. A websocket says all it has to say before it closes,
 /// and the engine would hold a half-closed one for 30 seconds.
 const LINGER: Duration = Duration::from_secs(1);
@@ -38,11 +40,11 @@ where
     {
         // Who has said all is told to the other: nothing more comes.
         let up = async {
-            copy(&mut client_in, &mut upstream_out, &sent).await;
+            copy(&mut client_in, &mut upstream_out, &sent, metrics().tunnelled_in()).await;
             let _ = upstream_out.shutdown().await;
         };
         let down = async {
-            copy(&mut upstream_in, &mut client_out, &received).await;
+            copy(&mut upstream_in, &mut client_out, &received, metrics().tunnelled_out()).await;
             let _ = client_out.shutdown().await;
         };
         tokio::pin!(up, down);
@@ -65,9 +67,9 @@ where
     let (mut upstream_in, mut upstream_out) = split(upstream);
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     let left = {
-        let up = copy(&mut client_in, &mut upstream_out, &sent);
+        let up = copy(&mut client_in, &mut upstream_out, &sent, metrics().tunnelled_in());
         let down = async {
-            let end = copy(&mut upstream_in, &mut client_out, &received).await;
+            let end = copy(&mut upstream_in, &mut client_out, &received, metrics().tunnelled_out()).await;
             let _ = client_out.shutdown().await;
             end
         };
@@ -92,7 +94,7 @@ enum End {
 }
 
 /// Copies until `from` ends or either side breaks.
-async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), count: &AtomicU64) -> End {
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), count: &AtomicU64, metric: Count) -> End {
     loop {
         match poll_fn(|cx| pass_on(cx, from, to)).await {
             Ok((read, rest)) => {
@@ -100,6 +102,7 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
                     return End::Target;
                 }
                 count.fetch_add(read as u64, Ordering::Relaxed);
+                metric.inc_by(read as u64);
             }
             Err(end) => return end,
         }

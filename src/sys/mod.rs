@@ -9,6 +9,7 @@ mod netns;
 mod packet;
 mod process;
 mod procfs;
+mod psi;
 mod quota;
 mod resources;
 mod socket_owner;
@@ -27,6 +28,7 @@ pub use packet::{
 };
 pub use process::{Process, processes};
 pub use procfs::{Pid, ProcessTable, signal};
+pub use psi::{PRESSURES, Pressure, pressure};
 pub use quota::{quota_used, set_user_quota};
 pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources};
 pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};

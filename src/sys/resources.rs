@@ -17,6 +17,8 @@ pub struct Resources {
     pub fds: u64,
     /// The most descriptors this process may have.
     pub fd_limit: u64,
+    /// Processor time so far, in seconds.
+    pub cpu_seconds: f64,
 }
 
 /// Reads them from `/proc/self` and from the allocator.
@@ -29,7 +31,16 @@ pub fn resources() -> io::Result<Resources> {
     // The directory listing holds the descriptor that lists it.
     let fds = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1) as u64;
     let fd_limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    Ok(Resources { rss: pages * rustix::param::page_size() as u64, heap: heap_bytes(), fds, fd_limit })
+    Ok(Resources { rss: pages * rustix::param::page_size() as u64, heap: heap_bytes(), fds, fd_limit, cpu_seconds: cpu_seconds()? })
+}
+
+/// Fields 14 and 15 of `/proc/self/stat`, user and system time in ticks (proc_pid_stat(5)).
+fn cpu_seconds() -> io::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit_once(") ").ok_or(io::ErrorKind::InvalidData)?.1;
+    let ticks: u64 = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    #[allow(clippy::cast_precision_loss)]
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// Bytes that the C allocator has handed out, from its arenas and as mappings of their own.
@@ -71,6 +82,7 @@ mod tests {
         let ballast = vec![1_u8; 8 << 20];
         let after = resources().unwrap();
         assert!(before.rss > 100_000 && before.fds >= 3 && before.fds < before.fd_limit);
+        assert!(after.cpu_seconds >= before.cpu_seconds && after.cpu_seconds < 100_000.0);
         assert!(after.heap >= before.heap + (7 << 20), "{before:?} {after:?}");
         drop(ballast);
     }

@@ -1,12 +1,18 @@
 //! Records: to the journal when systemd runs us, to the terminal otherwise. Field names are those of the journal
 //! (`HOODY_INSTANCE` and so on), made from tracing's by `tracing-journald` with our prefix.
 
+#[cfg(feature = "front")]
+mod metrics;
+
 use std::io::IsTerminal;
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
+
+#[cfg(feature = "front")]
+pub use metrics::{Count, Metrics, Open, encode, metrics, to_plain};
 
 /// The prefix of our fields in the journal: `instance` becomes `HOODY_INSTANCE`.
 const PREFIX: &str = "HOODY";

@@ -20,6 +20,7 @@ mod framing;
 mod lifecycle;
 mod login;
 mod logout;
+mod metrics;
 mod origins;
 mod passwords;
 mod port_bodies;

@@ -55,12 +55,8 @@ pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
 
 /// The same for whoever has asked at `ip`; none for a unix socket.
 pub(in super::super) fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMap) -> Response<Body> {
-    let (used, mut reasons) = match sys::resources() {
-        Ok(used) => (used, Vec::new()),
-        Err(_) => (sys::Resources { rss: 0, heap: sys::heap_bytes(), fds: 0, fd_limit: 1 }, vec!["resources_unreadable"]),
-    };
     let census = app.instances.census();
-    reasons.extend(find_reasons(app, &app.live().config.server.data_dir, &used, &census));
+    let (used, reasons) = state(app, &census);
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         service: "hoody-code",
@@ -80,6 +76,16 @@ pub(in super::super) fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMa
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// What we use, and what keeps us from doing our work; nothing when all is well.
+pub(in super::super) fn state(app: &App, census: &ByState) -> (sys::Resources, Vec<&'static str>) {
+    let (used, mut reasons) = match sys::resources() {
+        Ok(used) => (used, Vec::new()),
+        Err(_) => (sys::Resources { rss: 0, heap: sys::heap_bytes(), fds: 0, fd_limit: 1, cpu_seconds: 0.0 }, vec!["resources_unreadable"]),
+    };
+    reasons.extend(find_reasons(app, &app.live().config.server.data_dir, &used, census));
+    (used, reasons)
 }
 
 /// What keeps the service from doing its work, if only for the next one who comes.

@@ -21,6 +21,7 @@ use super::open::blocking;
 use crate::auth::{Attempt, Client, Outcome, Token};
 use crate::model::{InvalidPassword, Password};
 use crate::proxy::Body;
+use crate::telemetry::metrics;
 
 /// The most bytes of a login request: a password of the greatest length, percent-encoded, beside a long address to come back to.
 const MOST_BODY: usize = 32 << 10;
@@ -77,6 +78,7 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
     let attempt = Attempt { instance: &context.instance, password, client: Client::of(context.address), device: devices.first().copied() };
     match auth.login(attempt).await.map_err(ApiError::internal)? {
         Outcome::Admitted { session, device } => {
+            metrics().login("admitted");
             replace_session(context).await;
             let mut response = arrive(context, &form, html, Some(&session))?;
             let scope = Scope::of_root(&context.root(parts.uri.path()), &parts.headers, &PAGES);
@@ -85,6 +87,7 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
             Ok(response)
         }
         Outcome::Wrong => {
+            metrics().login("wrong");
             let client = context.address.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
             // `packaging/fail2ban` reads this line: the message is all that its journal reader sees.
             tracing::warn!(
@@ -96,7 +99,10 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
             warn_of_proxy(context, &parts.headers);
             Ok(refuse(context, &parts.headers, &form, html, &Problem::Wrong))
         }
-        Outcome::Throttled(wait) => Ok(refuse(context, &parts.headers, &form, html, &Problem::Throttled(wait))),
+        Outcome::Throttled(wait) => {
+            metrics().login("throttled");
+            Ok(refuse(context, &parts.headers, &form, html, &Problem::Throttled(wait)))
+        }
     }
 }
 
