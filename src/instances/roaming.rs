@@ -239,8 +239,8 @@ impl Inner {
         let mut content = self.read(id, scope, &path)?;
         let before = content.revision;
         let known = content.newer_than(&update.since);
-        let own: Vec<String> = content.apply(sender, update.changes, update.unless_newer.then_some(known.revision));
-        if content.revision != before {
+        let (own, touched) = content.apply(sender, update.changes, update.unless_newer.then_some(known.revision));
+        if touched {
             content.check()?;
             content.forget_deleted(MAX_DELETED);
             self.write(id, &path, &content)?;

@@ -22,7 +22,6 @@ test('a second device shows what the first has left', scene({ settings }, async 
   await openTerminal(first);
   await typeCommand(first, 'echo "still $((40 + 2))"');
   await until('the command has run', async () => (await terminalText(first)).includes('still 42'));
-  await first.waitForTimeout(6000);
   first.watch.leave();
   await first.goto('about:blank');
   await until('it has arrived', async () => (await scopes(daemon)).some(({ scope }) => scope === `workspace/${project}`));

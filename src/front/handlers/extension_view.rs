@@ -159,8 +159,7 @@ fn settings() -> Value {
 fn head(extension: &InstalledExtension) -> String {
     let task = json!({"extension": extension.id, "name": extension.display_name, "view": extension.view}).to_string();
     let told = if task.len() <= MAX_TASK { task } else { json!({"extension": extension.id, "view": {"kind": "none"}}).to_string() };
-    let config =
-        json!({"helper": format!("./_static/{PREFIX}{}", hex::encode(&told)), "manifest": manifest(&told)});
+    let config = json!({"helper": format!("./_static/{PREFIX}{}", hex::encode(&told)), "manifest": manifest(&told)});
     // Inside a script nothing but its end tag matters to HTML.
     let config = config.to_string().replace('<', "\\u003c");
     let script = SCRIPT.replace("__CONFIG__", &config);

@@ -176,8 +176,14 @@ async fn shape(
         options.extend(special.options);
         head.push_str(&special.head);
     }
-    let changes =
-        PageChanges { settings, options, styles: context.live.custom.styles(), scripts: context.live.custom.scripts(), head: &head, module };
+    let changes = PageChanges {
+        settings,
+        options,
+        styles: context.live.custom.styles(),
+        scripts: context.live.custom.scripts(),
+        head: &head,
+        module,
+    };
     let body = match rewrite(&body, &nonce, &changes) {
         Ok(rewritten) => rewritten.into(),
         // Better an editor with its own defaults than none.

@@ -80,6 +80,11 @@ async fn requests_that_overtake_each_other_take_effect_in_order() {
     assert_eq!(news(&store, &id, &Position::default()).await.1, all);
     set(&store, &id, by("b", 1), &[("x", Some("third"))]).await;
     assert_eq!(news(&store, &id, &Position::default()).await.1["x"].as_deref(), Some("third"));
+    // The same once more is nothing new, and still later than what was sent before it.
+    let at = set(&store, &id, by("a", 4), &[("x", Some("third"))]).await;
+    assert_eq!(at.at.revision, at.before);
+    set(&store, &id, by("a", 3), &[("x", Some("late"))]).await;
+    assert_eq!(news(&store, &id, &Position::default()).await.1["x"].as_deref(), Some("third"));
 }
 
 #[tokio::test]
