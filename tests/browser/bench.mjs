@@ -10,6 +10,8 @@ import { until } from './daemon.mjs';
 
 const PREFIX = 'vscode-web-state-db-';
 
+const TYPES = { js: [{ name: 'Content-Type', value: 'text/javascript' }], css: [{ name: 'Content-Type', value: 'text/css' }] };
+
 const WORKBENCH = `
 const databases = new Map();
 const open = (name) => {
@@ -95,8 +97,10 @@ export async function bench(stage, url, options = {}) {
  */
 async function replace(page) {
   const session = await page.context().newCDPSession(page);
-  const responseHeaders = [{ name: 'Content-Type', value: 'text/javascript' }];
-  const body = Buffer.from(WORKBENCH).toString('base64');
-  session.on('Fetch.requestPaused', ({ requestId }) => session.send('Fetch.fulfillRequest', { requestId, responseCode: 200, responseHeaders, body }).catch(() => {}));
-  await session.send('Fetch.enable', { patterns: [{ urlPattern: '*/workbench.js' }] });
+  const stand = Buffer.from(WORKBENCH).toString('base64');
+  session.on('Fetch.requestPaused', ({ requestId, request }) => {
+    const body = request.url.endsWith('/workbench.js') ? stand : '';
+    session.send('Fetch.fulfillRequest', { requestId, responseCode: 200, responseHeaders: TYPES[request.url.split('.').at(-1)], body }).catch(() => {});
+  });
+  await session.send('Fetch.enable', { patterns: ['workbench.js', 'workbench.css', 'nls.messages.js'].map((name) => ({ urlPattern: `*/${name}` })) });
 }

@@ -21,6 +21,7 @@ mod port_bodies;
 mod port_headers;
 mod ports;
 mod service;
+mod state;
 mod testssl;
 mod tls;
 mod tunnels;
