@@ -52,11 +52,11 @@ function backups(daemon) {
   return files.map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8'));
 }
 
-/** Leaves the page, and waits until what `look` looks for in the folder's state is there. */
+/** Waits until what `look` looks for in the folder's state is there (VS Code writes it down every five seconds), and leaves the page. */
 async function leave(page, daemon, project, look) {
+  await until('what is left has arrived', async () => look(await scope(daemon, `workspace/${project}`)));
   page.watch.leave();
   await page.goto('about:blank');
-  await until('what was left has arrived', async () => look(await scope(daemon, `workspace/${project}`)));
 }
 
 const loaded = (page) => page.evaluate(() => performance.measure('state', 'hoody-code/willLoadState', 'hoody-code/didLoadState').duration);
@@ -111,7 +111,7 @@ test('editors, unsaved text, layout, a terminal, what an extension keeps, and a 
 
   await visit(url, { page: first });
   await words(first, 'kept global-two folder-two secret-two');
-  assert.deepEqual(await tabs(first), ['notes.txt', 'harbour.js', 'README.md']);
+  assert.deepEqual(await tabs(first), ['notes.txt', 'README.md', 'harbour.js']);
   await first.locator('.explorer-folders-view .monaco-list-row').first().waitFor();
   await until('the terminal is there', async () => (await terminalText(first)).includes('still 42'));
   await first.locator('.tab.dirty[data-resource-name="notes.txt"]').click();
