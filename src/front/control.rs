@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
 use super::drain::{self, DrainOrder};
+use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
 use super::metrics;
 use super::request_id::RequestId;
@@ -206,13 +207,25 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             start(app, id).await?;
             done(id, "running")
         }
-        Order::Remove { id, purge } => match app.instances.remove(id, *purge).await {
+        Order::Remove { id, purge } => match remove(app, id, *purge).await {
             Ok(()) => done(id, if *purge { "purged" } else { "removed" }),
             Err(LaunchError::NotRunning) => Err(unknown()),
             // The operator is told what a tenant is not.
             Err(e) => Err(ApiError::new(ErrorCode::Internal, e.to_string())),
         },
     }
+}
+
+/// Whoever gets the id of a purged instance gets nothing else of it.
+async fn remove(app: &App, id: &InstanceId, purge: bool) -> Result<(), LaunchError> {
+    let removed = app.instances.remove(id, purge).await;
+    if purge && matches!(removed, Ok(()) | Err(LaunchError::NotRunning)) {
+        let (store, id) = (app.store.clone(), id.clone());
+        if let Ok(Err(e)) = blocking(move || store.forget(&id)).await {
+            tracing::error!("{e}");
+        }
+    }
+    removed
 }
 
 /// The surroundings of a request that came through this door to a handler of the public ones.

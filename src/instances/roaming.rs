@@ -181,18 +181,6 @@ impl Roaming {
         self.run(move |inner| inner.update(&id, &scope, &sender, update)).await
     }
 
-    /// Forgets everything of an instance. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
-        let dir = self.0.of(id);
-        match fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &dir)(e)),
-            _ => Ok(()),
-        }
-    }
-
     async fn run<T, F>(&self, work: F) -> Result<T, RoamingError>
     where
         T: Send + 'static,
@@ -239,8 +227,8 @@ impl Inner {
         let mut content = self.read(id, scope, &path)?;
         let before = content.revision;
         let known = content.newer_than(&update.since);
-        let own: Vec<String> = content.apply(sender, update.changes, update.unless_newer.then_some(known.revision));
-        if content.revision != before {
+        let (own, touched) = content.apply(sender, update.changes, update.unless_newer.then_some(known.revision));
+        if touched {
             content.check()?;
             content.forget_deleted(MAX_DELETED);
             self.write(id, &path, &content)?;

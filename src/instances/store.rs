@@ -47,6 +47,18 @@ impl StateStore {
         Ok(Self { roaming: Roaming::new(dir.clone()), dir })
     }
 
+    /// Forgets everything of `id`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
+        let dir = self.dir.join(id.as_str());
+        match fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &dir)(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// The workbench's state.
     pub fn roaming(&self) -> &Roaming {
         &self.roaming

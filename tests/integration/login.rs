@@ -16,6 +16,8 @@ fn without_a_session_nothing_is_shown_and_nothing_starts() {
         ("GET", "/i/alice/api/v1/code/events"),
         ("POST", "/i/alice/mint-key"),
         ("POST", "/i/alice/api/v1/code/mint-key"),
+        ("GET", "/i/alice/api/v1/code/state"),
+        ("PATCH", "/i/alice/api/v1/code/state"),
         ("GET", "/i/alice/stable-c0ffee/headers"),
         ("GET", "/i/alice/vscode-remote-resource?path=/etc/passwd"),
         ("GET", "/i/alice/callback"),

@@ -28,6 +28,7 @@ mod port_headers;
 mod ports;
 mod remote;
 mod service;
+mod state;
 mod testssl;
 mod tls;
 mod tunnels;

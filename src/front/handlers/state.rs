@@ -21,8 +21,13 @@ use super::super::query::Parameters;
 use crate::instances::{RoamingError, Sender, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
 
-/// The module that runs in the editor's page.
-const MODULE: &str = include_str!("state/page.js");
+/// The module that runs in the editor's page, of several files.
+const MODULE: &str = concat!(
+    include_str!("state/names.js"),
+    include_str!("state/stores.js"),
+    include_str!("state/secrets.js"),
+    include_str!("state/page.js")
+);
 
 /// The most bytes of a request: one value of the greatest length, with every quote in it escaped.
 const MAX_BODY: usize = 5 << 20;

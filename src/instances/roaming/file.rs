@@ -115,31 +115,40 @@ impl Content {
         }
     }
 
-    /// Makes `changes`, in one revision. Returns the keys that are now as the sender has them, in order.
-    pub(super) fn apply(&mut self, sender: &Sender, changes: BTreeMap<String, Option<String>>, unless_newer: Option<u64>) -> Vec<String> {
+    /// Makes `changes`, in one revision. Returns the keys that are now as the sender has them, in order, and whether there is
+    /// something to write.
+    pub(super) fn apply(
+        &mut self,
+        sender: &Sender,
+        changes: BTreeMap<String, Option<String>>,
+        unless_newer: Option<u64>,
+    ) -> (Vec<String>, bool) {
         let revision = self.revision + 1;
-        let mut own = Vec::with_capacity(changes.len());
+        let (mut own, mut touched) = (Vec::with_capacity(changes.len()), false);
         for (key, value) in changes {
-            let old = self.entries.get(&key);
-            if let Some(old) = old {
-                let overtaken = old.page == sender.page && old.sequence > sender.sequence;
-                if overtaken || unless_newer.is_some_and(|seen| old.revision > seen) && old.value != value {
-                    continue;
+            let (page, sequence) = (sender.page.clone(), sender.sequence);
+            match self.entries.get_mut(&key) {
+                Some(old) if old.page == page && old.sequence > sequence => continue,
+                // Nothing new, and so nothing that makes what another device has left older than it is.
+                Some(old) if old.value == value => {
+                    if unless_newer.is_none() {
+                        (old.page, old.sequence) = (page, sequence);
+                        touched = true;
+                    }
+                }
+                Some(old) if unless_newer.is_some_and(|seen| old.revision > seen) => continue,
+                None if value.is_none() => {}
+                _ => {
+                    self.entries.insert(key.clone(), Entry { revision, value, page, sequence });
+                    self.revision = revision;
                 }
             }
-            let same = old.map_or(value.is_none(), |old| old.value == value && old.page == sender.page);
-            own.push(key.clone());
-            if same {
-                continue;
-            }
-            let (page, sequence) = (sender.page.clone(), sender.sequence);
-            self.entries.insert(key, Entry { revision, value, page, sequence });
-            self.revision = revision;
+            own.push(key);
         }
         if self.revision == revision && self.epoch.is_none() {
             self.epoch = Some(new_epoch());
         }
-        own
+        (own, touched || self.revision == revision)
     }
 
     /// Forgets deleted keys but the `most` that were deleted last.

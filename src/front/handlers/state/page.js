@@ -8,21 +8,6 @@
 //
 // Without a pass (see page-pass.html) nothing is asked and nothing is sent.
 
-/** Where a store notes how far it is, and what it has not sent yet. The workbench takes notice of values only that are text. */
-const AT = '\u0000hoody/at';
-const MARK = '\u0000hoody/changed/';
-const MARKS = globalThis.IDBKeyRange?.bound(MARK, `${MARK}\uffff`);
-
-/** The workbench's databases, their only table, and those words of local storage that are an instance's. */
-const PREFIX = 'vscode-web-state-db-';
-const TABLE = 'ItemTable';
-const WORDS = ['secrets.provider', 'userDataProfiles', 'profileAssociations'];
-
-/** What is this browser's own affair. */
-const OWN = /^(storage\.serviceMachineId|additionalBuiltinExtensions)$/;
-/** Layout that is in the stores of all folders: which side bars there are, in which order, what was moved where. */
-const LAYOUT = /^(views\.|workbench\.(activity|panel|auxiliarybar|sidebar|statusbar|layout|view)\b)|\.state\.hidden$/i;
-
 /** How long changes are collected, how long the workbench waits for the instance, and how soon a failure is tried again. In ms. */
 const DELAY = 1000;
 const PATIENCE = 5000;
@@ -30,104 +15,6 @@ const [RETRY, RETRY_MOST] = [2000, 60_000];
 /** The most bytes of one request, and of one that outlives its page: browsers allow 64 kB for all of those together. */
 const MOST = 1 << 20;
 const MOST_LEAVING = 60_000;
-
-/** In whatever address the instance is open, its files are at one: this stands for it in what is sent. */
-const PLACE = 'hoody-code.invalid:1';
-
-/** Translates between this page's address and `PLACE`, in keys and values. */
-export function translator(host) {
-  const plain = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const [code, placeCode] = [encodeURIComponent(host), encodeURIComponent(PLACE)];
-  const end = '(?![\\w.:%-])';
-  const address = new RegExp(`(vscode-remote://)${plain(host)}${end}`, 'g');
-  const coded = new RegExp(`(vscode-remote%3A%2F%2F)${plain(code)}(?![\\w.:-]|%3A)`, 'gi');
-  const named = new RegExp(`((?:a|remoteA)uthority\\\\*":\\\\*")${plain(host)}(?=\\\\*")`, 'g');
-  const inKey = new RegExp(`(^|\\.)${plain(host)}(?=\\.|$)`, 'g');
-  return {
-    outKey: (key) => key.replace(inKey, `$1${PLACE}`),
-    inKey: (key) => key.replaceAll(PLACE, host),
-    out: (text) => text.replace(address, `$1${PLACE}`).replace(coded, `$1${placeCode}`).replace(named, `$1${PLACE}`),
-    in: (text) => text.replaceAll(placeCode, code).replaceAll(PLACE, host),
-  };
-}
-
-/** Which scope a database of the workbench is; `workspace` is that of what is open in this page. */
-export function scopeOf(database, workspace) {
-  if (!database.startsWith(PREFIX)) return undefined;
-  const name = database.slice(PREFIX.length);
-  if (name === 'global' || name === 'global-shared') return name;
-  return name.startsWith('global-') ? `profile/${name.slice('global-'.length)}` : workspace;
-}
-
-const settled = (request) => new Promise((resolve, reject) => {
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
-
-/** The browser's own functions; the workbench gets ours. */
-const native = {
-  open: globalThis.IDBFactory?.prototype.open,
-  put: globalThis.IDBObjectStore?.prototype.put,
-  delete: globalThis.IDBObjectStore?.prototype.delete,
-  getItem: globalThis.Storage?.prototype.getItem,
-  setItem: globalThis.Storage?.prototype.setItem,
-  removeItem: globalThis.Storage?.prototype.removeItem,
-};
-
-/** A database of the workbench, seen from beside it. */
-class Table {
-  static async open(name, closed) {
-    const request = native.open.call(indexedDB, name);
-    request.onupgradeneeded = () => request.result.createObjectStore(TABLE);
-    const table = new Table();
-    table.database = await settled(request);
-    // The workbench makes a damaged one anew.
-    table.database.onversionchange = () => (table.database.close(), closed());
-    return table;
-  }
-
-  /** One transaction around `work`, over when it is complete. */
-  async run(mode, work) {
-    const transaction = this.database.transaction(TABLE, mode);
-    const complete = new Promise((resolve, reject) => {
-      transaction.oncomplete = resolve;
-      transaction.onabort = transaction.onerror = () => reject(transaction.error);
-    });
-    const store = transaction.objectStore(TABLE);
-    const result = await work({
-      get: (key) => settled(store.get(key)),
-      put: (key, value) => void native.put.call(store, value, key),
-      delete: (key) => void native.delete.call(store, key),
-      marks: async () => {
-        const [keys, tokens] = await Promise.all([settled(store.getAllKeys(MARKS)), settled(store.getAll(MARKS))]);
-        return new Map(keys.map((key, n) => [key.slice(MARK.length), tokens[n][0]]));
-      },
-      keys: async () => (await settled(store.getAllKeys())).filter((key) => key !== AT && !String(key).startsWith(MARK)),
-    });
-    await complete;
-    return result;
-  }
-}
-
-/** The words of local storage, in the same shape. */
-class Words {
-  constructor(name) {
-    this.name = name;
-  }
-
-  async run(_mode, work) {
-    const all = (prefix) => Object.keys(localStorage).filter((key) => key.startsWith(`${this.name}${prefix}`)).map((key) => key.slice(this.name.length));
-    const own = (key) => `${this.name}${key}`;
-    const read = (key) => native.getItem.call(localStorage, own(key)) ?? undefined;
-    return work({
-      get: async (key) => (key === AT ? JSON.parse(read(key) ?? 'null') ?? undefined : read(key)),
-      put: (key, value) => native.setItem.call(localStorage, own(key), typeof value === 'string' ? value : JSON.stringify(value)),
-      delete: (key) => native.removeItem.call(localStorage, own(key)),
-      marks: async () => new Map(all(MARK).map((key) => [key.slice(MARK.length), JSON.parse(read(key))[0]])),
-      keys: async () => all('').filter((key) => WORDS.includes(key)),
-    });
-  }
-}
 
 const NOWHERE = { epoch: null, revision: 0 };
 
@@ -188,7 +75,7 @@ class Roaming {
     };
     const change = (store, key, value) => {
       const scope = scopes.get(store.transaction.db.name);
-      if (scope === undefined || typeof key !== 'string' || OWN.test(key)) return;
+      if (scope === undefined || typeof key !== 'string' || own(key)) return;
       const token = roaming.token();
       put.call(store, [token], MARK + key);
       roaming.changed(scope, key, value, token);
@@ -217,22 +104,23 @@ class Roaming {
       return clear.call(this);
     };
     const words = this.local('local/');
-    const own = (storage, key) => (storage === localStorage && WORDS.includes(String(key)) ? `${words}${key}` : key);
+    const place = (storage, key) => (storage === localStorage && WORDS.includes(String(key)) ? `${words}${key}` : key);
     const changeWord = (key, value) => {
+      if (own(key)) return;
       const token = roaming.token();
       native.setItem.call(localStorage, `${words}${MARK}${key}`, JSON.stringify([token]));
       roaming.changed('local', key, value, token);
     };
     Storage.prototype.getItem = function (key) {
-      return native.getItem.call(this, own(this, key));
+      return native.getItem.call(this, place(this, key));
     };
     Storage.prototype.setItem = function (key, value) {
-      if (own(this, key) !== key && native.getItem.call(this, own(this, key)) !== String(value)) changeWord(key, String(value));
-      native.setItem.call(this, own(this, key), value);
+      if (place(this, key) !== key && native.getItem.call(this, place(this, key)) !== String(value)) changeWord(String(key), String(value));
+      native.setItem.call(this, place(this, key), value);
     };
     Storage.prototype.removeItem = function (key) {
-      if (own(this, key) !== key && native.getItem.call(this, own(this, key)) !== null) changeWord(key, undefined);
-      native.removeItem.call(this, own(this, key));
+      if (place(this, key) !== key && native.getItem.call(this, place(this, key)) !== null) changeWord(String(key), undefined);
+      native.removeItem.call(this, place(this, key));
     };
     // Tabs tell each other of changes: those of one instance only.
     const Channel = globalThis.BroadcastChannel;
@@ -270,6 +158,15 @@ class Roaming {
     if (Object.keys(ask).length === 0) return;
     const answer = await this.send(ask, { signal: AbortSignal.timeout(PATIENCE) });
     await Promise.all(Object.entries(answer.scopes).map(([scope, updated]) => this.take(scope, updated, marked.get(scope), ask[scope].since)));
+    // Secrets that were left here, and others that came there since.
+    const [mine, theirs] = [marked.get('local')?.get(SECRETS)?.value, answer.scopes.local?.news.entries[SECRETS]];
+    if (typeof mine !== 'string' || typeof theirs !== 'string') return;
+    const change = { token: this.token(), value: await mergeSecrets(undefined, theirs, mine) };
+    await (await this.table('local')).run('readwrite', async (store) => {
+      store.put(MARK + SECRETS, [change.token]);
+      store.put(SECRETS, change.value);
+    });
+    this.keep('local', SECRETS, change);
   }
 
   /** Puts news in a store. What has changed here meanwhile stays. */
@@ -285,13 +182,13 @@ class Roaming {
       }
       const news = new Map(Object.entries(entries).map(([key, value]) => [this.text.inKey(key), value]));
       for (const [key, value] of news) {
-        if (marks.has(key)) continue;
+        if (marks.has(key) || own(key)) continue;
         if (value === null) store.delete(key);
         else store.put(key, this.text.in(value));
       }
       if (full) {
         for (const key of await store.keys()) {
-          if (news.has(key) || marks.has(key) || sent.has(key) || OWN.test(key)) continue;
+          if (news.has(key) || marks.has(key) || sent.has(key) || own(key)) continue;
           // Gone there while we were away; or what is there began anew, and has to hear of it.
           if (since.epoch === updated.epoch) {
             store.delete(key);
@@ -331,7 +228,8 @@ class Roaming {
 
   /** Takes as many of the pending changes as fit in one request; the smallest first, because nobody knows which will be the last. */
   batch(most) {
-    const all = [...this.pending].flatMap(([scope, changes]) => [...changes].filter(([, { flying }]) => !flying).map(([key, change]) => ({ scope, key, change, size: this.size(key, change) })));
+    const waiting = ([key, { flying }]) => !flying && key !== SECRETS;
+    const all = [...this.pending].flatMap(([scope, changes]) => [...changes].filter(waiting).map(([key, change]) => ({ scope, key, change, size: this.size(key, change) })));
     all.sort((a, b) => a.size - b.size);
     const careful = this.behind || (all[0]?.change.careful ?? false);
     const batch = new Map();
@@ -351,6 +249,7 @@ class Roaming {
     clearTimeout(this.timer);
     this.timer = undefined;
     if (this.stopped || (this.busy && !leaving)) return;
+    void this.sendSecrets(leaving);
     const { batch, careful } = this.batch(leaving ? MOST_LEAVING : this.most);
     if (batch.size === 0) return;
     const changes = [...batch.values()].flatMap((some) => [...some.values()]);
@@ -382,7 +281,42 @@ class Roaming {
       changes.forEach((change) => (change.flying = false));
       if (!leaving) this.busy = false;
     }
-    if ([...this.pending.values()].some((some) => some.size > 0)) this.timer ??= setTimeout(() => this.flush(), next);
+    if (this.batch(1).batch.size > 0) this.timer ??= setTimeout(() => this.flush(), next);
+  }
+
+  /**
+   * Secrets go by themselves. `view` is what the workbench of this page has, `known` what the instance had when it was last heard
+   * of: where those differ, only what the workbench has changed is put in the place of what is there.
+   */
+  async sendSecrets(leaving) {
+    const change = this.pending.get('local')?.get(SECRETS);
+    if (!change || change.flying) return;
+    change.flying = true;
+    try {
+      const table = await this.table('local');
+      let since = (await table.run('readonly', (store) => store.get(AT))) ?? NOWHERE;
+      for (;;) {
+        const value = this.view === this.known ? change.value : await mergeSecrets(this.view, change.value, this.known);
+        const ask = { local: { since, changes: { [SECRETS]: value ?? null }, unless_newer: true, want: true } };
+        const updated = (await this.send(ask, { keepalive: leaving })).scopes.local;
+        const theirs = updated.news.entries[SECRETS];
+        if (theirs === undefined) {
+          [this.view, this.known] = [change.value, value];
+          // The next page here starts with what is there now.
+          const words = this.local('local/') + SECRETS;
+          if (value !== change.value && native.getItem.call(localStorage, words) === change.value) native.setItem.call(localStorage, words, value);
+          await this.arrived('local', new Map([[SECRETS, change]]), updated);
+          return;
+        }
+        this.known = theirs ?? undefined;
+        since = { epoch: updated.epoch, revision: updated.revision };
+      }
+    } catch (error) {
+      console.warn(`secrets are not kept for other devices yet: ${error.message}`);
+      setTimeout(() => this.flush(), error.refused ? RETRY_MOST : this.wait);
+    } finally {
+      change.flying = false;
+    }
   }
 
   /** The instance has these changes now. */
@@ -447,6 +381,7 @@ export async function begin(config, workbench) {
         roaming.behind = true;
         console.warn(`the state that other devices have left is not loaded: ${error}`);
       });
+      roaming.view = roaming.known = localStorage.getItem(SECRETS) ?? undefined;
       roaming.follow();
     }
   } catch (error) {
