@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::extensions::Extensions;
+use super::idle::Idle;
 use super::login::Login;
 use super::tls::Tls;
 use crate::model::WebOrigin;
@@ -88,6 +89,8 @@ pub struct Instances {
     pub request_wait: Duration,
     /// How long terminals of closed windows go on.
     pub keep_terminals: Duration,
+    /// When they are stopped unasked.
+    pub idle: Idle,
 }
 
 /// What the pages look like and what VS Code is told.

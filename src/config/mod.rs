@@ -4,6 +4,7 @@ mod checked;
 mod error;
 mod extensions;
 mod hosting;
+mod idle;
 mod load;
 mod login;
 mod ports;
@@ -14,6 +15,7 @@ pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFo
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
+pub use idle::Idle;
 pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker};
 pub use login::{Login, PasswordFlags, PasswordSource};
 pub use ports::Ports;

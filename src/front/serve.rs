@@ -107,6 +107,8 @@ fn settings(config: &Config) -> Settings {
         max_running: config.instances.max_running,
         max_starting: config.instances.max_starting,
         start_timeout: config.instances.start_timeout,
+        stop_after: config.instances.idle.stop_after,
+        memory_pressure: config.instances.idle.memory_pressure,
     }
 }
 
@@ -159,6 +161,8 @@ pub async fn serve(
     let mut heartbeat = watchdog();
     notify(&[NotifyState::Ready, NotifyState::Status(&census(&app))]);
     let mut watching = tokio::spawn(watch(Arc::clone(&app)));
+    let instances = app.instances.clone();
+    let mut tending = tokio::spawn(async move { instances.tend().await });
     tokio::pin!(stop);
     let result = loop {
         let accepted = tokio::select! {
@@ -168,6 +172,7 @@ pub async fn serve(
                 reload(&app, &read);
                 continue;
             }
+            _ = &mut tending => break Err(ServeError::System { what: "tend the instances", source: io::ErrorKind::BrokenPipe.into() }),
             _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
             // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
             _ = heartbeat.tick() => {
@@ -194,6 +199,7 @@ pub async fn serve(
     };
     drop((listeners, doors));
     watching.abort();
+    tending.abort();
     drain(&app, &connections).await;
     result
 }

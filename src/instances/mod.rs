@@ -2,15 +2,22 @@
 
 mod clocks;
 mod error;
+mod idle;
+mod instance;
 mod lease;
 mod machine;
 mod operate;
 mod registry;
+mod room;
 mod starter;
 mod store;
+mod sweeper;
+#[cfg(test)]
+mod tests;
 
 pub use clocks::IdleClocks;
 pub use error::{AcquireError, StoreError};
+pub use instance::Status;
 pub use lease::Lease;
-pub use registry::{Begun, Instances, Settings, Status};
+pub use registry::{Begun, Instances, Settings};
 pub use store::{LastOpened, StateStore};

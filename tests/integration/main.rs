@@ -12,6 +12,7 @@ mod control;
 mod extensions;
 mod fail2ban;
 mod framing;
+mod idle;
 mod lifecycle;
 mod login;
 mod logout;
