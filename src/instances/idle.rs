@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::model::Usage;
 
-/// The least time that one has to be unused before it is stopped to make room for another: between two requests of a page that
-/// is being loaded, and while a phone changes its network, nothing holds it either.
-const SETTLED: Duration = Duration::from_secs(10);
+/// The least time that one has to be unused before it is stopped to make room for another: nothing holds it while its page is
+/// being loaded either, which takes a phone or a busy host its time, or while a phone changes its network.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// The time between the two looks that find nothing.
 const CONFIRM: Duration = Duration::from_millis(300);

@@ -73,7 +73,11 @@ pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, laun
 
 async fn run_out(instance: &Instance, mut launched: Launched, generation: u64, place: Place) -> Option<Action> {
     let Exit { cause, log } = (&mut launched.exit).await;
-    tracing::info!(instance = %instance.id, generation, "instance {}", FailureCause::from(cause.clone()));
+    if instance.status().state == InstanceState::Stopping {
+        tracing::info!(instance = %instance.id, generation, "instance stopped");
+    } else {
+        tracing::info!(instance = %instance.id, generation, "instance {}", FailureCause::from(cause.clone()));
+    }
     end(place, instance, Event::Exited(cause), log)
 }
 

