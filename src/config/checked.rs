@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::extensions::Extensions;
 use super::file::Written;
+use super::idle::Idle;
 use super::login::Login;
 use super::tls::Tls;
 use crate::model::WebOrigin;
@@ -95,6 +96,8 @@ pub struct Instances {
     pub keep_terminals: Duration,
     /// How long the extension host of a page that is gone goes on.
     pub abandoned_after: Duration,
+    /// When they are stopped unasked.
+    pub idle: Idle,
 }
 
 /// What the pages look like and what VS Code is told.

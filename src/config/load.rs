@@ -186,6 +186,7 @@ fn instances(raw: &raw::Instances) -> Result<Instances, ConfigError> {
         max_starting: positive("max_starting", raw.max_starting, 4)?,
         start_timeout: duration("start_timeout", raw.start_timeout.as_deref(), Duration::from_secs(30))?,
         request_wait: duration("request_wait", raw.request_wait.as_deref(), Duration::from_secs(20))?,
+        idle: super::idle::check(raw)?,
         keep_terminals: duration("keep_terminals", raw.keep_terminals.as_deref(), Duration::from_secs(7 * 24 * 3600))?,
         abandoned_after: duration("abandoned_after", raw.abandoned_after.as_deref(), Duration::from_secs(3 * 60))?,
     };

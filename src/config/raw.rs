@@ -53,6 +53,8 @@ pub(super) struct Instances {
     pub(super) request_wait: Option<String>,
     pub(super) keep_terminals: Option<String>,
     pub(super) abandoned_after: Option<String>,
+    pub(super) stop_after: Option<String>,
+    pub(super) memory_pressure: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

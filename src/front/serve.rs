@@ -113,6 +113,8 @@ fn settings(config: &Config) -> Settings {
         max_running: config.instances.max_running,
         max_starting: config.instances.max_starting,
         start_timeout: config.instances.start_timeout,
+        stop_after: config.instances.idle.stop_after,
+        memory_pressure: config.instances.idle.memory_pressure,
     }
 }
 
@@ -166,6 +168,8 @@ pub async fn serve(
     notify(&[NotifyState::Ready, NotifyState::Status(&census(&app))]);
     let mut watching = tokio::spawn(watch(Arc::clone(&app)));
     let mut ending = tokio::spawn(abandoned::run(Arc::clone(&app)));
+    let instances = app.instances.clone();
+    let mut tending = tokio::spawn(async move { instances.tend().await });
     tokio::pin!(stop);
     let result = loop {
         let accepted = tokio::select! {
@@ -175,6 +179,7 @@ pub async fn serve(
                 reload(&app, &read);
                 continue;
             }
+            _ = &mut tending => break Err(ServeError::System { what: "tend the instances", source: io::ErrorKind::BrokenPipe.into() }),
             _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
             _ = &mut ending => break Err(ServeError::System { what: "end what pages have left", source: io::ErrorKind::BrokenPipe.into() }),
             // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
@@ -203,6 +208,7 @@ pub async fn serve(
     drop((listeners, doors));
     watching.abort();
     ending.abort();
+    tending.abort();
     finish(&app, &connections).await;
     result
 }

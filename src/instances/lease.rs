@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::instance::Instance;
 use super::machine::Event;
-use super::registry::Instance;
 use crate::launch::Connector;
 use crate::model::{ExtensionJob, InstanceId, Port};
 use crate::sys::Stream;

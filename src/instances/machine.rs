@@ -48,6 +48,8 @@ pub(super) enum Event {
     Exited(EndCause),
     /// Somebody wants it stopped.
     StopWanted,
+    /// It is unused and can go, unless somebody has begun to use it.
+    Unneeded,
     /// The operator wants it stopped, and to stay so.
     HoldWanted,
     /// What holds it is lifted.
@@ -83,8 +85,16 @@ impl Machine {
             (State::Stopped | State::Failed { .. }, Event::Wanted) if would_start => return Some(self.start()),
             (State::Stopping { again, hold: false }, Event::Wanted) => *again = true,
             (State::Starting(at), Event::Reached(stage)) => *at = stage,
-            (State::Starting(_), Event::Ready) => self.state = State::Running,
+            (State::Starting(_), Event::Ready) => {
+                self.state = State::Running;
+                // Whoever it was started for has had no time to come for it.
+                self.idle_since = now;
+            }
             (State::Starting(_), Event::StartFailed(cause)) => self.state = State::Failed { cause, at: now },
+            (State::Running, Event::Unneeded) if self.leases == 0 => {
+                self.state = State::Stopping { again: false, hold: false };
+                return Some(Action::Stop);
+            }
             (State::Starting(_) | State::Running, Event::StopWanted) => {
                 self.state = State::Stopping { again: false, hold: false };
                 return Some(Action::Stop);
@@ -147,6 +157,11 @@ impl Machine {
 
     pub(super) fn leases(&self) -> usize {
         self.leases
+    }
+
+    /// Whether it runs and nobody uses it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.leases == 0 && matches!(self.state, State::Running)
     }
 
     /// How long nobody has held a lease; none while somebody does.
@@ -270,6 +285,23 @@ mod tests {
         assert_eq!(machine.state(), InstanceState::Stopping, "ready came too late");
         machine.on(Event::Exited(crashed("signal: 15".into())), now);
         assert_eq!(machine.state(), InstanceState::Stopped);
+    }
+
+    #[test]
+    fn who_has_come_for_it_keeps_it() {
+        let (mut machine, now) = started();
+        machine.on(Event::Unneeded, now);
+        machine.on(Event::Ready, now + Duration::from_secs(7));
+        assert_eq!(machine.idle_for(now + Duration::from_secs(8)), Some(Duration::from_secs(1)), "the clock starts when it can be used");
+        machine.on(Event::LeaseTaken, now);
+        assert!(!machine.is_idle());
+        assert_eq!(machine.on(Event::Unneeded, now), None);
+        assert_eq!(machine.state(), InstanceState::Running);
+        machine.on(Event::LeaseDropped, now);
+        assert!(machine.is_idle());
+        assert_eq!(machine.on(Event::Unneeded, now), Some(Action::Stop));
+        machine.on(Event::Wanted, now);
+        assert_eq!(machine.on(Event::Exited(crashed("signal: 15".into())), now), Some(Action::Start { generation: 2 }));
     }
 
     #[test]

@@ -4,19 +4,26 @@ mod clocks;
 mod connections;
 mod drain;
 mod error;
+mod idle;
+mod instance;
 mod lease;
 mod machine;
 mod operate;
 mod registry;
 mod roaming;
+mod room;
 mod starter;
 mod store;
+mod sweeper;
+#[cfg(test)]
+mod tests;
 
 pub use clocks::IdleClocks;
 pub use connections::{Connections, Due};
 pub use drain::{DRAIN_IDLE, Drain};
 pub use error::{AcquireError, RoamingError, StoreError};
+pub use instance::Status;
 pub use lease::Lease;
-pub use registry::{Begun, Instances, Settings, Status};
+pub use registry::{Begun, Instances, Settings};
 pub use roaming::{News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::instance::Instance;
 use super::machine::{Event, Machine};
-use super::registry::{Instance, Instances};
+use super::registry::Instances;
 use super::starter;
 use crate::launch::{Connector, Known, LaunchError, Left};
 use crate::model::{InstanceId, InstanceState, Usage};
@@ -24,17 +24,18 @@ impl Instances {
                 Left::Running(launched) => (Machine::adopted(now, idle(&id)), Some(launched)),
                 Left::Ended(cause) => (Machine::found_ended(now, cause), None),
             };
-            let instance = Arc::new(Instance::new(id.clone(), machine));
+            let instance = Arc::new(self.0.instance(id.clone(), machine));
             {
                 let mut cell = instance.cell();
                 cell.connector = launched.as_ref().map(|launched| Arc::clone(&launched.connector));
                 instance.publish(&cell, Vec::new());
+                instance.list(&mut cell);
             }
             self.table().insert(id, Arc::clone(&instance));
             if let Some(launched) = launched {
                 running += 1;
-                self.0.active.fetch_add(1, Ordering::SeqCst);
-                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched));
+                let place = self.0.hold_place();
+                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched, place));
             }
         }
         Ok(running)

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::drain::DrainState;
 use super::error::AcquireError;
+use super::instance::{Instance, Status};
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
 use super::starter;
-use crate::launch::{Connector, LaunchError, Launcher, PathKind};
+use crate::launch::{LaunchError, Launcher, PathKind};
 use crate::model::{AbsolutePath, FailureCause, InstanceId, InstanceState};
 
 /// What the registry needs to be told.
@@ -25,13 +26,17 @@ pub struct Settings {
     pub max_starting: usize,
     /// The time an engine has to answer after it was launched.
     pub start_timeout: Duration,
+    /// How long nobody has to use one of which nothing runs before it is stopped; none means that none is ever stopped unasked.
+    pub stop_after: Option<Duration>,
+    /// From this share of waiting on (percent), the host is short of memory; none means that nobody looks.
+    pub memory_pressure: Option<u8>,
 }
 
 /// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one.
 const MOST_REMEMBERED: usize = 4096;
 
 /// How long a stop is waited for, after the launcher has asked, waited and killed.
-const STOP_DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
 /// All instances. Cheap to clone.
 #[derive(Clone)]
@@ -39,37 +44,21 @@ pub struct Instances(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) launcher: Arc<dyn Launcher>,
-    pub(super) settings: RwLock<Settings>,
+    settings: RwLock<Settings>,
+    pub(super) settings_changed: Notify,
     table: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     /// How many hold a place among the running ones.
     pub(super) active: AtomicUsize,
     pub(super) starting: Semaphore,
+    /// How many wait for a place, and whose turn it is.
+    pub(super) seeking: AtomicUsize,
+    pub(super) queue: tokio::sync::Mutex<()>,
+    /// Instances that nobody uses any more: into the registry's own end of the line, to be taken by whoever tends them.
+    idle: mpsc::UnboundedSender<InstanceId>,
+    pub(super) idle_news: Mutex<Option<mpsc::UnboundedReceiver<InstanceId>>>,
     pub(super) tasks: TaskTracker,
     closing: AtomicBool,
     pub(super) drain: DrainState,
-}
-
-/// One instance: its machine, and a channel on which everybody can follow it.
-pub(super) struct Instance {
-    pub(super) id: InstanceId,
-    cell: Mutex<Cell>,
-    status: watch::Sender<Status>,
-}
-
-pub(super) struct Cell {
-    pub(super) machine: Machine,
-    pub(super) connector: Option<Arc<dyn Connector>>,
-}
-
-/// What can be said of an instance at a moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Its state.
-    pub state: InstanceState,
-    /// Which start this is, counted from 1; 0 before the first.
-    pub generation: u64,
-    /// The last lines of the engine that failed, for the instance's owner.
-    pub log: Vec<String>,
 }
 
 /// What [`Instances::begin`] found or did.
@@ -85,12 +74,18 @@ impl Instances {
     /// An empty registry over `launcher`.
     pub fn new(launcher: Arc<dyn Launcher>, settings: Settings) -> Self {
         let starting = Semaphore::new(settings.max_starting);
+        let (idle, news) = mpsc::unbounded_channel();
         Self(Arc::new(Shared {
             launcher,
             settings: RwLock::new(settings),
+            settings_changed: Notify::new(),
             table: Mutex::default(),
             active: AtomicUsize::new(0),
             starting,
+            seeking: AtomicUsize::new(0),
+            queue: tokio::sync::Mutex::default(),
+            idle,
+            idle_news: Mutex::new(Some(news)),
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
             drain: DrainState::default(),
@@ -113,6 +108,7 @@ impl Instances {
     /// Uses other settings from now on. Instances that run already go on.
     pub fn configure(&self, settings: Settings) {
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.0.settings_changed.notify_one();
     }
 
     /// A lease, if the instance runs; otherwise makes sure that a start is under way. Never waits.
@@ -121,19 +117,20 @@ impl Instances {
     /// When there is no room, when the last start failed a moment ago, when the host is being emptied, or when we are going down.
     pub fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
         let instance = self.instance(id);
-        self.want(&instance)?;
-        match instance.lease() {
-            Some(lease) => Ok(Begun::Running(lease)),
-            None => match instance.status() {
-                Status { state: InstanceState::Failed { cause }, log, .. } => Err(AcquireError::Failed { cause, log }),
-                _ => Ok(Begun::Starting),
-            },
+        if let Some(lease) = self.want(&instance)? {
+            return Ok(Begun::Running(lease));
+        }
+        match instance.status() {
+            Status { state: InstanceState::Failed { cause }, log, .. } => Err(self.failed(cause, log)),
+            _ => Ok(Begun::Starting),
         }
     }
 
     /// A lease, if the instance runs. Starts nothing.
     pub fn running(&self, id: &InstanceId) -> Option<Lease> {
-        self.known(id)?.lease()
+        let instance = self.known(id)?;
+        let mut cell = instance.cell();
+        instance.lease(&mut cell)
     }
 
     /// A lease, as soon as the instance runs. The start goes on when the caller does not wait for it.
@@ -145,17 +142,17 @@ impl Instances {
             Begun::Running(lease) => return Ok(lease),
             Begun::Starting => self.follow(id),
         };
-        let instance = self.instance(id);
         let waiting = async {
             loop {
                 let status = follow.borrow_and_update().clone();
                 match status.state {
+                    // Asked for anew: it may be on its way out again.
                     InstanceState::Running => {
-                        if let Some(lease) = instance.lease() {
+                        if let Begun::Running(lease) = self.begin(id)? {
                             return Ok(lease);
                         }
                     }
-                    InstanceState::Failed { cause } => return Err(AcquireError::Failed { cause, log: status.log }),
+                    InstanceState::Failed { cause } => return Err(self.failed(cause, status.log)),
                     // Somebody stopped it while we waited: that was meant.
                     InstanceState::Stopped => return Err(AcquireError::Starting { waited: Duration::ZERO }),
                     InstanceState::Starting { .. } | InstanceState::Stopping => {}
@@ -170,7 +167,7 @@ impl Instances {
 
     /// Follows an instance's status without using it: no lease, no start.
     pub fn follow(&self, id: &InstanceId) -> watch::Receiver<Status> {
-        self.instance(id).status.subscribe()
+        self.instance(id).follow()
     }
 
     /// Its status now, the number of leases on it, and how long it has had none.
@@ -185,7 +182,7 @@ impl Instances {
         let mut census: std::collections::BTreeMap<_, _> =
             ["stopped", "starting", "running", "stopping", "failed"].into_iter().map(|name| (name, 0)).collect();
         for instance in self.table().values() {
-            *census.entry(instance.status.borrow().state.name()).or_default() += 1;
+            *census.entry(instance.status().state.name()).or_default() += 1;
         }
         census
     }
@@ -193,15 +190,15 @@ impl Instances {
     /// How many could not be started when they were wanted last. A crash in mid-run does not count: the next request mends it.
     pub fn unstartable(&self) -> usize {
         let failed_start = |state: &InstanceState| match state {
-            InstanceState::Failed { cause } => !matches!(cause, FailureCause::Crashed { .. }),
+            InstanceState::Failed { cause } => !matches!(cause, FailureCause::Crashed { .. } | FailureCause::NoRoom),
             _ => false,
         };
-        self.table().values().filter(|instance| failed_start(&instance.status.borrow().state)).count()
+        self.table().values().filter(|instance| failed_start(&instance.status().state)).count()
     }
 
     /// The most instances that may run at the same time.
     pub fn limit(&self) -> usize {
-        self.0.settings.read().unwrap_or_else(PoisonError::into_inner).max_running
+        self.0.settings().max_running
     }
 
     /// What is at `path` as the instance sees it.
@@ -220,7 +217,7 @@ impl Instances {
     }
 
     pub(super) async fn stop_by(&self, instance: &Instance, event: Event) {
-        let mut follow = instance.status.subscribe();
+        let mut follow = instance.follow();
         instance.tell(event);
         self.0.stop_if_stopping(instance).await;
         // The launcher has done what it can; what still does not end is stuck in the kernel.
@@ -249,113 +246,98 @@ impl Instances {
     }
 
     pub(super) fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table()
     }
 
     pub(super) fn known(&self, id: &InstanceId) -> Option<Arc<Instance>> {
-        self.table().get(id).cloned()
+        self.0.known(id)
     }
 
     pub(super) fn instance(&self, id: &InstanceId) -> Arc<Instance> {
         let mut table = self.table();
         if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
             // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.
-            table.retain(|_, known| {
-                Arc::strong_count(known) > 1 || known.status.receiver_count() > 0 || !known.status.borrow().state.is_at_rest()
-            });
+            table.retain(|_, known| Arc::strong_count(known) > 1 || known.is_followed() || !known.status().state.is_at_rest());
         }
-        Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(Instance::new(id.clone(), Machine::new(Instant::now())))))
+        Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(self.0.instance(id.clone(), Machine::new(Instant::now())))))
     }
 
-    fn want(&self, instance: &Arc<Instance>) -> Result<(), AcquireError> {
-        let now = Instant::now();
-        let mut cell = instance.cell();
-        // Under the lock: what the shutdown has stopped stays stopped.
-        if self.0.closing.load(Ordering::SeqCst) {
-            return Err(AcquireError::ShuttingDown);
+    fn failed(&self, cause: FailureCause, log: Vec<String>) -> AcquireError {
+        match cause {
+            FailureCause::NoRoom => AcquireError::TooMany { limit: self.limit() },
+            cause => AcquireError::Failed { cause, log },
         }
-        // What runs or comes up is for whoever wants it; also one that is just being stopped does not come back.
-        if self.0.drain.is_on() && !matches!(cell.machine.state(), InstanceState::Running | InstanceState::Starting { .. }) {
-            return Err(AcquireError::Draining);
-        }
-        if cell.machine.would_start(now) {
-            let limit = self.limit();
-            let room = |active: usize| (active < limit).then_some(active + 1);
-            if self.0.active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_err() {
-                return Err(AcquireError::TooMany { limit });
+    }
+
+    /// What runs or comes up is for whoever wants it; one that is just being stopped does not come back.
+    fn refuse_while_draining(&self, machine: &Machine) -> Result<(), AcquireError> {
+        let goes_on = matches!(machine.state(), InstanceState::Running | InstanceState::Starting { .. });
+        if self.0.drain.is_on() && !goes_on { Err(AcquireError::Draining) } else { Ok(()) }
+    }
+
+    /// A lease when it runs; else makes sure that a start is under way. In one step: nobody can stop it in between.
+    fn want(&self, instance: &Arc<Instance>) -> Result<Option<Lease>, AcquireError> {
+        loop {
+            let now = Instant::now();
+            // Before the lock: looking for room takes the locks of others.
+            let starts = {
+                let cell = instance.cell();
+                self.refuse_while_draining(&cell.machine)?;
+                cell.machine.would_start(now)
+            };
+            let entry = if starts { Some(self.0.enter().ok_or_else(|| AcquireError::TooMany { limit: self.limit() })?) } else { None };
+            let mut cell = instance.cell();
+            // Under the lock: what the shutdown has stopped stays stopped.
+            if self.0.closing.load(Ordering::SeqCst) {
+                return Err(AcquireError::ShuttingDown);
             }
+            if let Some(lease) = instance.lease(&mut cell) {
+                return Ok(Some(lease));
+            }
+            self.refuse_while_draining(&cell.machine)?;
+            if entry.is_none() && cell.machine.would_start(now) {
+                // It has ended in this very moment.
+                continue;
+            }
+            if let (Some(Action::Start { generation }), Some(entry)) = (cell.machine.on(Event::Wanted, now), entry) {
+                instance.publish(&cell, Vec::new());
+                self.0.tasks.spawn(starter::run(Arc::clone(&self.0), Arc::clone(instance), generation, entry));
+            }
+            return Ok(None);
         }
-        if let Some(Action::Start { generation }) = cell.machine.on(Event::Wanted, now) {
-            instance.publish(&cell, Vec::new());
-            self.0.tasks.spawn(starter::run(Arc::clone(&self.0), Arc::clone(instance), generation));
-        }
-        Ok(())
     }
 }
 
 impl Shared {
-    /// Carries out a stop that the machine has agreed to.
-    pub(super) async fn stop_if_stopping(&self, instance: &Instance) {
-        if instance.status().state == InstanceState::Stopping
-            && let Err(e) = self.launcher.stop(&instance.id).await
-        {
-            tracing::error!(instance = %instance.id, "{e}");
+    /// Carries out a stop that the machine has agreed to; false when that did not work.
+    pub(super) async fn stop_if_stopping(&self, instance: &Instance) -> bool {
+        if instance.status().state != InstanceState::Stopping {
+            return true;
         }
-    }
-}
-
-impl Instance {
-    pub(super) fn new(id: InstanceId, machine: Machine) -> Self {
-        let cell = Mutex::new(Cell { machine, connector: None });
-        Self { id, cell, status: watch::Sender::new(Status::initial()) }
+        let stopped = self.launcher.stop(&instance.id).await;
+        stopped.inspect_err(|e| tracing::error!(instance = %instance.id, "{e}")).is_ok()
     }
 
-    pub(super) fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
-        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn status(&self) -> Status {
-        self.status.borrow().clone()
+    pub(super) fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn publish(&self, cell: &Cell, log: Vec<String>) {
-        let status = Status { state: cell.machine.state(), generation: cell.machine.generation(), log };
-        self.status.send_if_modified(|old| {
-            let changed = *old != status;
-            *old = status;
-            changed
-        });
+    pub(super) fn known(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        self.table().get(id).cloned()
     }
 
-    /// Gives `event` to the machine and publishes what came of it.
-    pub(super) fn tell(&self, event: Event) -> Option<Action> {
-        self.tell_with(event, None, Vec::new())
+    /// A new one, not in the table yet.
+    pub(super) fn instance(&self, id: InstanceId, machine: Machine) -> Instance {
+        Instance::new(id, machine, self.idle.clone())
     }
 
-    /// As [`Self::tell`], with the connector of an engine that became ready, or the log of one that failed.
-    pub(super) fn tell_with(&self, event: Event, connector: Option<Arc<dyn Connector>>, log: Vec<String>) -> Option<Action> {
-        let mut cell = self.cell();
-        let lease_news = matches!(event, Event::LeaseTaken | Event::LeaseDropped);
-        let action = cell.machine.on(event, Instant::now());
-        if !lease_news {
-            // News that changes nothing takes nothing away.
-            let running = cell.machine.state() == InstanceState::Running;
-            cell.connector = connector.or(cell.connector.take()).filter(|_| running);
-            self.publish(&cell, log);
-        }
-        action
-    }
-
-    fn lease(self: &Arc<Self>) -> Option<Lease> {
-        let mut cell = self.cell();
-        let connector = cell.connector.clone()?;
-        cell.machine.on(Event::LeaseTaken, Instant::now());
-        Some(Lease::new(Arc::clone(self), cell.machine.generation(), connector))
-    }
-}
-
-impl Status {
-    fn initial() -> Self {
-        Self { state: InstanceState::Stopped, generation: 0, log: Vec::new() }
+    /// Whether more waits for memory than the settings allow.
+    pub(super) fn is_short_of_memory(&self) -> bool {
+        let most = self.settings().memory_pressure;
+        most.is_some_and(|most| self.launcher.memory_pressure().is_some_and(|share| share >= f32::from(most)))
     }
 }

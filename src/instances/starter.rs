@@ -1,13 +1,14 @@
 //! One start and the run that follows, in a task of its own: a closed tab cancels nothing.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
+use super::instance::Instance;
 use super::machine::{Action, Event};
-use super::registry::{Instance, Shared};
+use super::registry::Shared;
+use super::room::{Entry, Place};
 use crate::launch::{Connector, Exit, Launched};
 use crate::model::{EndCause, FailureCause, InstanceState, Stage};
 use crate::telemetry::metrics;
@@ -15,15 +16,26 @@ use crate::telemetry::metrics;
 /// The time between two tries to connect to an engine that is starting.
 const POLL: Duration = Duration::from_millis(5);
 
+/// How long a start waits for memory before it is tried all the same: the shortage may be of others' making.
+const SHORTAGE: Duration = Duration::from_secs(30);
+
+/// How often is looked whether there is some.
+const SHORTAGE_POLL: Duration = Duration::from_millis(250);
+
 /// Starts `instance`, stays with it until it has ended, and again if somebody asked for it while it was being stopped.
-pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut generation: u64) {
+pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut generation: u64, mut entry: Entry) {
     loop {
-        let again = run_once(&shared, &instance, generation).await;
+        let again = match shared.find_place(entry).await {
+            Some(place) => run_once(&shared, &instance, generation, place).await,
+            None => {
+                tracing::warn!(instance = %instance.id, "as many instances run as may, and none of them can go");
+                instance.tell(Event::StartFailed(FailureCause::NoRoom))
+            }
+        };
         match again {
             Some(Action::Start { generation: next }) => {
-                // It was promised to somebody: not the moment to ask for room.
-                shared.active.fetch_add(1, Ordering::SeqCst);
                 generation = next;
+                entry = shared.enter_anyway();
             }
             Some(Action::Stop) | None => break,
         }
@@ -31,55 +43,73 @@ pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut genera
 }
 
 /// Gives its place among the running ones back, then tells: whoever hears of the end finds the place free.
-fn end(shared: &Shared, instance: &Instance, event: Event, log: Vec<String>) -> Option<Action> {
-    shared.active.fetch_sub(1, Ordering::SeqCst);
+fn end(place: Place, instance: &Instance, event: Event, log: Vec<String>) -> Option<Action> {
+    drop(place);
     instance.tell_with(event, None, log)
 }
 
-async fn run_once(shared: &Shared, instance: &Instance, generation: u64) -> Option<Action> {
+async fn run_once(shared: &Shared, instance: &Instance, generation: u64, place: Place) -> Option<Action> {
     let began = Instant::now();
     let launched = match start(shared, instance).await {
         Ok(launched) => launched,
         Err((cause, log)) => {
             tracing::warn!(instance = %instance.id, generation, "instance {cause}");
             metrics().start_failed(&cause.kind());
-            return end(shared, instance, Event::StartFailed(cause), log);
+            return end(place, instance, Event::StartFailed(cause), log);
         }
     };
     instance.tell_with(Event::Ready, Some(Arc::clone(&launched.connector)), Vec::new());
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(instance = %instance.id, generation, elapsed_ms, "instance running");
     metrics().started(began.elapsed());
-    run_out(shared, instance, launched, generation).await
+    run_out(instance, launched, generation, place).await
 }
 
 /// Stays with an instance that an earlier daemon has started, and goes on as with any other.
-pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, launched: Launched) {
+pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, launched: Launched, place: Place) {
     tracing::info!(instance = %instance.id, "instance taken over");
-    if let Some(Action::Start { generation }) = run_out(&shared, &instance, launched, 1).await {
-        shared.active.fetch_add(1, Ordering::SeqCst);
-        run(shared, instance, generation).await;
+    if let Some(Action::Start { generation }) = run_out(&instance, launched, 1, place).await {
+        let entry = shared.enter_anyway();
+        run(shared, instance, generation, entry).await;
     }
 }
 
-async fn run_out(shared: &Shared, instance: &Instance, mut launched: Launched, generation: u64) -> Option<Action> {
+async fn run_out(instance: &Instance, mut launched: Launched, generation: u64, place: Place) -> Option<Action> {
     let Exit { cause, log } = (&mut launched.exit).await;
-    let wanted = instance.status().state == InstanceState::Stopping;
-    metrics().ended(&if wanted { "stopped".to_owned() } else { FailureCause::from(cause.clone()).kind() });
-    tracing::info!(instance = %instance.id, generation, "instance {}", FailureCause::from(cause.clone()));
-    end(shared, instance, Event::Exited(cause), log)
+    if instance.status().state == InstanceState::Stopping {
+        metrics().ended("stopped");
+        tracing::info!(instance = %instance.id, generation, "instance stopped");
+    } else {
+        let cause = FailureCause::from(cause.clone());
+        metrics().ended(&cause.kind());
+        tracing::info!(instance = %instance.id, generation, "instance {cause}");
+    }
+    end(place, instance, Event::Exited(cause), log)
+}
+
+/// Waits, for a while, until the host has memory for one more.
+async fn wait_for_memory(shared: &Shared, instance: &Instance) {
+    let deadline = Instant::now() + SHORTAGE;
+    while shared.is_short_of_memory() && Instant::now() < deadline && instance.status().state != InstanceState::Stopping {
+        tokio::time::sleep(SHORTAGE_POLL).await;
+    }
 }
 
 /// From queued to answering. On failure nothing of the instance runs.
 async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (FailureCause, Vec<String>)> {
     let launch_failed = |message: String| (FailureCause::Launch { message }, Vec::new());
     let permit = shared.starting.acquire().await.map_err(|e| launch_failed(e.to_string()))?;
+    wait_for_memory(shared, instance).await;
+    if instance.status().state == InstanceState::Stopping {
+        // Whoever wanted it has thought better of it while it waited for its turn.
+        return Err(launch_failed("was stopped before it began".to_owned()));
+    }
     instance.tell(Event::Reached(Stage::Launching));
     let mut launched = shared.launcher.launch(&instance.id).await.map_err(|e| launch_failed(e.to_string()))?;
     instance.tell(Event::Reached(Stage::Connecting));
     // A stop that was wanted before there was anything to stop.
     shared.stop_if_stopping(instance).await;
-    let limit = shared.settings.read().unwrap_or_else(PoisonError::into_inner).start_timeout;
+    let limit = shared.settings().start_timeout;
     let answer = tokio::time::timeout(limit, answers(&launched.connector, &mut launched.exit)).await;
     drop(permit);
     match answer {

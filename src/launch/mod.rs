@@ -59,6 +59,16 @@ pub trait Launcher: Send + Sync + 'static {
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
 
+    /// Pushes memory of `id` that nobody needs at the moment out of RAM, up to so many bytes, where that can be done.
+    ///
+    /// # Errors
+    /// When it does not work.
+    fn trim(&self, id: &InstanceId, bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// The share of the last ten seconds, in percent, in which something has waited for memory: on this host, or among the
+    /// instances. None when nobody counts.
+    fn memory_pressure(&self) -> Option<f32>;
+
     /// Whether instances go on when the daemon ends.
     fn outlives_daemon(&self) -> bool;
 

@@ -201,6 +201,15 @@ impl Launcher for ProcessLauncher {
         Box::pin(async { Ok(()) })
     }
 
+    fn trim(&self, _id: &InstanceId, _bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>> {
+        // Without a control group of its own there is nothing to ask the kernel for.
+        Box::pin(async { Ok(()) })
+    }
+
+    fn memory_pressure(&self) -> Option<f32> {
+        sys::memory_pressure(Path::new("/proc/pressure/memory"))
+    }
+
     fn outlives_daemon(&self) -> bool {
         false
     }

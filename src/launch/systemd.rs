@@ -226,6 +226,15 @@ impl Launcher for SystemdLauncher {
         Box::pin(async { self.broker.ask(&BrokerRequest::Reload {}).await.map(drop) })
     }
 
+    fn trim(&self, id: &InstanceId, bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let request = BrokerRequest::Reclaim { id: id.clone(), bytes };
+        Box::pin(async move { self.broker.ask(&request).await.map(drop) })
+    }
+
+    fn memory_pressure(&self) -> Option<f32> {
+        usage::memory_pressure()
+    }
+
     fn outlives_daemon(&self) -> bool {
         true
     }

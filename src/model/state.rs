@@ -66,6 +66,8 @@ pub enum FailureCause {
     TimeLimit,
     /// The operator has stopped it.
     StoppedByOperator,
+    /// As many as allowed run, and none of them could make room.
+    NoRoom,
 }
 
 /// How a run ended.
@@ -152,6 +154,7 @@ impl std::fmt::Display for FailureCause {
             Self::OutOfMemory => f.write_str("used more memory than it may, and was ended"),
             Self::TimeLimit => f.write_str("has run for as long as it may"),
             Self::StoppedByOperator => f.write_str("was stopped by the operator"),
+            Self::NoRoom => f.write_str("found no free place"),
         }
     }
 }

@@ -7,6 +7,7 @@ mod lock;
 mod map;
 mod netns;
 mod packet;
+mod pressure;
 mod process;
 mod procfs;
 mod psi;
@@ -26,6 +27,7 @@ pub use netns::{ProcessDir, owning_user_namespace, same_namespace, within_networ
 pub use packet::{
     Packet, PacketListener, PacketSocket, accept_packets, connect_packets, listen_packets, peer_uid, receive_packet, send_packet,
 };
+pub use pressure::memory_pressure;
 pub use process::{Process, processes};
 pub use procfs::{Pid, ProcessTable, signal};
 pub use psi::{PRESSURES, Pressure, pressure};

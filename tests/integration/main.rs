@@ -17,6 +17,7 @@ mod extensions;
 mod fail2ban;
 mod fleet;
 mod framing;
+mod idle;
 mod lifecycle;
 mod login;
 mod logout;

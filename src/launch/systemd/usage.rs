@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::agent::{Agent, DEADLINE};
 use crate::model::Usage;
-use crate::proto::unit::control_group;
+use crate::proto::unit::{HIERARCHY, SLICE_PATH, control_group};
 use crate::proto::{AgentAnswer, AgentRequest};
+use crate::sys;
 
 /// What the instance of `agent` uses.
 pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
@@ -19,6 +20,14 @@ pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
     };
     let group = control_group(&agent.id);
     Ok(Usage { memory: memory(&group).unwrap_or(usage.memory), cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec), ..usage })
+}
+
+/// The worse of the whole host's, and of what the instances have because of their own common ceiling. Read from control groups: of
+/// `/proc` the front sees processes only.
+pub(super) fn memory_pressure() -> Option<f32> {
+    let groups = [HIERARCHY.to_owned(), format!("{HIERARCHY}{SLICE_PATH}")];
+    let shares = groups.iter().filter_map(|group| sys::memory_pressure(&Path::new(group).join("memory.pressure")));
+    shares.max_by(f32::total_cmp)
 }
 
 /// Memory of the control group that belongs to no file on a disk (cgroup v2, `memory.stat`, `memory.swap.current`).

@@ -1,0 +1,73 @@
+//! `[instances]`: when one that nobody uses is stopped, and when the host counts as short of memory.
+
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::load::duration;
+use super::raw;
+
+/// How long nobody has to use an instance before it is stopped, when the file does not say.
+const STOP_AFTER: Duration = Duration::from_secs(600);
+
+/// The shortest such time: a page that is being loaded holds nothing between two of its requests.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The share of the last ten seconds, in percent, in which something has waited for memory.
+const PRESSURE: u8 = 40;
+
+/// When instances are stopped unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// How long nobody has to use one of which nothing runs; none means that none is ever stopped unasked.
+    pub stop_after: Option<Duration>,
+    /// From this share of waiting on (percent), the host is short of memory; none means that nobody looks.
+    pub memory_pressure: Option<u8>,
+}
+
+pub(super) fn check(raw: &raw::Instances) -> Result<Idle, ConfigError> {
+    let stop_after = match raw.stop_after.as_deref().map(str::trim) {
+        Some("0" | "never") => None,
+        text => Some(duration("stop_after", text, STOP_AFTER)?).filter(|time| !time.is_zero()),
+    };
+    if stop_after.is_some_and(|time| time < SHORTEST) {
+        return Err(ConfigError::value("stop_after", "less than a second would stop an editor that is being opened; 'never' turns it off"));
+    }
+    let memory_pressure = match raw.memory_pressure.as_deref().map(str::trim) {
+        None => Some(PRESSURE),
+        Some("off") => None,
+        Some(text) => {
+            let percent =
+                text.strip_suffix('%').and_then(|number| number.trim().parse().ok()).filter(|percent| (1..=100).contains(percent));
+            let wrong = || ConfigError::value("memory_pressure", format!("'{text}' is neither a share such as '40%' nor 'off'"));
+            Some(percent.ok_or_else(wrong)?)
+        }
+    };
+    Ok(Idle { stop_after, memory_pressure })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn checked(stop_after: Option<&str>, memory_pressure: Option<&str>) -> Result<Idle, ConfigError> {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        check(&raw::Instances { stop_after: own(stop_after), memory_pressure: own(memory_pressure), ..raw::Instances::default() })
+    }
+
+    #[test]
+    fn times_shares_and_neither() {
+        let idle = checked(None, None).unwrap();
+        assert_eq!(idle, Idle { stop_after: Some(Duration::from_secs(600)), memory_pressure: Some(40) });
+        for off in ["0", "never", "0s"] {
+            assert_eq!(checked(Some(off), None).unwrap().stop_after, None, "{off}");
+        }
+        assert_eq!(checked(Some("2s"), Some("5 %")).unwrap(), Idle { stop_after: Some(Duration::from_secs(2)), memory_pressure: Some(5) });
+        assert_eq!(checked(None, Some("off")).unwrap().memory_pressure, None);
+        for (stop_after, memory_pressure) in
+            [(Some("soon"), None), (Some("10ms"), None), (None, Some("40")), (None, Some("0%")), (None, Some("101%"))]
+        {
+            assert!(checked(stop_after, memory_pressure).is_err(), "{stop_after:?} {memory_pressure:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One instance: its machine, and a channel on which everybody can follow it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::idle::{Need, Step, Watch};
+use super::lease::Lease;
+use super::machine::{Action, Event, Machine};
+use crate::launch::Connector;
+use crate::model::{InstanceId, InstanceState, Usage};
+
+pub(super) struct Instance {
+    pub(super) id: InstanceId,
+    cell: Mutex<Cell>,
+    status: watch::Sender<Status>,
+    /// Whoever tends those that nobody uses.
+    idle: mpsc::UnboundedSender<InstanceId>,
+}
+
+pub(super) struct Cell {
+    pub(super) machine: Machine,
+    pub(super) connector: Option<Arc<dyn Connector>>,
+    pub(super) watch: Watch,
+    /// Whether whoever tends instances has been told that nobody uses it: once is enough, however many come and go.
+    listed: bool,
+}
+
+/// What can be said of an instance at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its state.
+    pub state: InstanceState,
+    /// Which start this is, counted from 1; 0 before the first.
+    pub generation: u64,
+    /// The last lines of the engine that failed, for the instance's owner.
+    pub log: Vec<String>,
+}
+
+impl Instance {
+    pub(super) fn new(id: InstanceId, machine: Machine, idle: mpsc::UnboundedSender<InstanceId>) -> Self {
+        let cell = Mutex::new(Cell { machine, connector: None, watch: Watch::default(), listed: false });
+        Self { id, cell, status: watch::Sender::new(Status::initial()), idle }
+    }
+
+    pub(super) fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    pub(super) fn follow(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn is_followed(&self) -> bool {
+        self.status.receiver_count() > 0
+    }
+
+    pub(super) fn publish(&self, cell: &Cell, log: Vec<String>) {
+        let status = Status { state: cell.machine.state(), generation: cell.machine.generation(), log };
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// Gives `event` to the machine and publishes what came of it.
+    pub(super) fn tell(&self, event: Event) -> Option<Action> {
+        self.tell_with(event, None, Vec::new())
+    }
+
+    /// As [`Self::tell`], with the connector of an engine that became ready, or the log of one that failed.
+    pub(super) fn tell_with(&self, event: Event, connector: Option<Arc<dyn Connector>>, log: Vec<String>) -> Option<Action> {
+        let mut cell = self.cell();
+        let lease_news = matches!(event, Event::LeaseTaken | Event::LeaseDropped);
+        let action = cell.machine.on(event, Instant::now());
+        if !lease_news {
+            // News that changes nothing takes nothing away.
+            let running = cell.machine.state() == InstanceState::Running;
+            cell.connector = connector.or(cell.connector.take()).filter(|_| running);
+            self.publish(&cell, log);
+        }
+        self.list(&mut cell);
+        action
+    }
+
+    /// Tells whoever tends instances when nobody uses this one any more.
+    pub(super) fn list(&self, cell: &mut Cell) {
+        if !cell.listed && cell.machine.is_idle() {
+            cell.listed = true;
+            // Nobody there means that we are going down.
+            let _ = self.idle.send(self.id.clone());
+        }
+    }
+
+    /// What is to be done with one that may be unused; `answer` is what came of asking what runs in it, when that was asked.
+    pub(super) fn look(&self, need: Need, stop_after: Option<Duration>, answer: Option<Option<&Usage>>) -> Step {
+        let mut cell = self.cell();
+        let idle = cell.machine.is_idle().then(|| cell.machine.idle_for(Instant::now())).flatten();
+        let step = match answer {
+            None => cell.watch.due(idle, need.wait(stop_after)),
+            Some(usage) => cell.watch.answered(idle, need.wait(stop_after), usage),
+        };
+        if step == Step::Forget && need == Need::Time {
+            cell.listed = false;
+        }
+        step
+    }
+
+    /// A lease, when it runs.
+    pub(super) fn lease(self: &Arc<Self>, cell: &mut Cell) -> Option<Lease> {
+        let connector = cell.connector.clone()?;
+        cell.machine.on(Event::LeaseTaken, Instant::now());
+        Some(Lease::new(Arc::clone(self), cell.machine.generation(), connector))
+    }
+}
+
+impl Status {
+    pub(super) fn initial() -> Self {
+        Self { state: InstanceState::Stopped, generation: 0, log: Vec::new() }
+    }
+}

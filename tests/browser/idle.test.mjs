@@ -1,0 +1,86 @@
+// What is left when everybody has gone: nothing, unless something of the user's runs.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { freePort } from './apps.mjs';
+import { scene, until } from './support.mjs';
+import { editorText, openFromExplorer, openTerminal, save, typeAtEnd, typeCommand } from './workbench.mjs';
+
+const config = '[instances]\nstop_after = "5s"\n';
+
+const status = async (daemon, id = 'default') => (await fetch(`${daemon.url}i/${id}/api/v1/code/status`)).json();
+const stopped = (daemon, id) => until(`${id} is stopped`, async () => (await status(daemon, id)).state === 'stopped');
+
+/** Waits until an instance that was used after all others has been stopped: nothing else was going to be stopped by then. */
+async function longEnough(daemon) {
+  for (const id of ['first-witness', 'second-witness']) {
+    await (await fetch(`${daemon.url}i/${id}/?ew=1`)).text();
+    await stopped(daemon, id);
+  }
+}
+
+/** Opens the editor, runs `lines` in its terminal, waits until `begun`, closes the page. Gives the number of the run that they are in. */
+async function leave({ daemon, project, visit }, lines, begun) {
+  const page = await visit(`${daemon.url}i/alice/?folder=${project}`);
+  await openTerminal(page);
+  for (const line of lines) await typeCommand(page, line);
+  await until('what was typed has begun', begun);
+  // While a page is being loaded nothing holds its instance: on a slow machine it was started more than once.
+  const { generation } = await status(daemon, 'alice');
+  page.watch.leave();
+  await page.context().close();
+  return generation;
+}
+
+test('an editor whose page was closed is stopped, idle shell and all, and comes back', scene({ config }, async (stage) => {
+  const { daemon, project, visit, directory } = stage;
+  const page = await visit(`${daemon.url}i/alice/?folder=${project}`);
+  await openFromExplorer(page, 'notes.txt');
+  await typeAtEnd(page, 'before');
+  await save(page, path.join(project, 'notes.txt'), 'one\nbefore');
+  await openTerminal(page);
+  await typeCommand(page, `echo ready >${directory}/ready`);
+  await until('the shell is there', () => fs.existsSync(path.join(directory, 'ready')));
+  const before = await status(daemon, 'alice');
+  assert.ok(before.clients > 0 && before.usage.processes > 3, JSON.stringify(before));
+  await longEnough(daemon);
+  assert.equal((await status(daemon, 'alice')).generation, before.generation, 'an open page keeps it');
+  page.watch.leave();
+  await page.context().close();
+  await stopped(daemon, 'alice');
+  assert.deepEqual(daemon.instance('alice').pids(), []);
+
+  const again = await visit(`${daemon.url}i/alice/`);
+  await openFromExplorer(again, 'notes.txt');
+  assert.equal(await editorText(again), 'one\nbefore');
+  assert.ok((await status(daemon, 'alice')).generation > before.generation);
+}));
+
+test('a dev server in a terminal goes on, and its port answers', scene({ config }, async (stage) => {
+  const { daemon } = stage;
+  const port = await freePort();
+  const serves = async () => (await fetch(`${daemon.url}i/alice/proxy/${port}/notes.txt`)).text();
+  const left = await leave(stage, [`python3 -m http.server ${port}`], async () => (await serves()) === 'one\n');
+  await longEnough(daemon);
+  const { state, generation, usage } = await status(daemon, 'alice');
+  assert.deepEqual([state, generation, usage.user_processes], ['running', left, 1], JSON.stringify(usage));
+  assert.match(usage.programs[0], /^python/);
+  assert.equal(await serves(), 'one\n');
+  const server = daemon.instance('alice').pids().find((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('http.server'));
+  process.kill(server);
+  await stopped(daemon, 'alice');
+}));
+
+test('a job that was detached goes on', scene({ config }, async (stage) => {
+  const { daemon, directory } = stage;
+  const file = path.join(directory, 'job');
+  const left = await leave(stage, [`setsid nohup sh -c 'echo $$ >${file}; exec sleep 5000' >/dev/null 2>&1 &`, 'exit'], () => Number(fs.readFileSync(file, 'utf8')) > 1);
+  await longEnough(daemon);
+  const { state, generation, usage } = await status(daemon, 'alice');
+  assert.deepEqual([state, generation, usage.programs], ['running', left, ['sleep']]);
+  process.kill(Number(fs.readFileSync(file, 'utf8')));
+  await stopped(daemon, 'alice');
+}));
