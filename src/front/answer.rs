@@ -166,7 +166,7 @@ impl ErrorCode {
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
             Self::Draining => (
                 "This server is being drained",
-                "Editors that run go on; no other one starts here for now, because this server is about to be worked on. Your files are as they were. Try again later, or ask whoever runs this server.",
+                "Somebody is about to work on it. Editors that run go on, and your files are as they were. Try again later, or ask whoever runs this server.",
             ),
             Self::Starting => ("The editor is starting", "Try again in a moment."),
             Self::StartTimeout => ("The editor takes too long to start", "The server is busy, or the editor hangs. Try again."),
