@@ -51,6 +51,9 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "start_timeout": time(config.instances.start_timeout),
             "request_wait": time(config.instances.request_wait),
             "keep_terminals": time(config.instances.keep_terminals),
+            "abandoned_after": time(config.instances.abandoned_after),
+            "stop_after": config.instances.idle.stop_after.map_or_else(|| "never".to_owned(), time),
+            "memory_pressure": config.instances.idle.memory_pressure.map_or_else(|| "off".to_owned(), |percent| format!("{percent}%")),
         },
         "extensions": {
             "gallery": gallery(&config.extensions.gallery),
@@ -127,6 +130,10 @@ fn page(config: &Config, raw: &raw::Page) -> Value {
         "js": raw.js.clone().unwrap_or_default(),
         "settings": page.settings,
         "options": page.options,
+        "touch_defaults": page.touch.drawer,
+        "touch_keys": page.touch.keys,
+        "touch_settings": page.touch.settings,
+        "phone_settings": page.touch.phone_settings,
     })
 }
 

@@ -58,6 +58,7 @@ mod tests {
         ErrorCode::InstanceStopped,
         ErrorCode::PortUnreachable,
         ErrorCode::TooManyInstances,
+        ErrorCode::Draining,
         ErrorCode::Starting,
         ErrorCode::StartTimeout,
     ];
