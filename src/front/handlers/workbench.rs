@@ -14,7 +14,7 @@ use super::super::query::Parameters;
 use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
-use super::{port, touch};
+use super::{files, port, touch};
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
@@ -160,7 +160,7 @@ async fn shape(context: &Context, response: Response<Incoming>, special: Option<
     let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
     let own = special.as_ref().map(|special| &special.settings);
-    head.push_str(&touch::head(&page.touch, own));
+    head.push_str(&touch::head(&page.touch, files::short_name(page, &context.instance), own));
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
