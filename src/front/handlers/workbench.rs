@@ -14,9 +14,7 @@ use super::super::query::Parameters;
 use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
-use super::port;
-use super::state;
-use super::touch;
+use super::{files, port, state, touch};
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
@@ -174,7 +172,7 @@ async fn shape(
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
     head.push_str(pages::RECONNECT);
     let own = special.as_ref().map(|special| &special.settings);
-    head.push_str(&touch::head(&page.touch, own));
+    head.push_str(&touch::head(&page.touch, files::short_name(page, &context.instance), own));
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);

@@ -9,7 +9,9 @@ export function keepOwnLayout() {
   // For whoever carries the workbench's state from device to device: these stay here.
   globalThis.hoodyDeviceState = own;
 
-  const isState = (store) => store.transaction.db.name.startsWith("vscode-web-state-db-");
+  // The workbench's own names, and those that roaming state gives its databases (handlers/state/page.js).
+  const names = /^(vscode-web-state-db-|hoody-code\/[^/]+\/)/;
+  const isState = (store) => names.test(store.transaction.db.name);
   // What is of all windows and what is of this folder's stands in databases of its own.
   const ofWindow = (key) => !key.endsWith(".size");
   const place = (store) => `hoody-phone:${store.transaction.db.name}`;
@@ -36,7 +38,7 @@ export function keepOwnLayout() {
   IDBObjectStore.prototype.openCursor = function (...args) {
     const request = openCursor.apply(this, args);
     if (args.length || !isState(this)) return request;
-    const global = this.transaction.db.name.startsWith("vscode-web-state-db-global");
+    const global = /^(global|profile)/.test(this.transaction.db.name.replace(names, ""));
     const ours = Object.entries({ ...load(this), ...begin }).filter(([key, value]) => value !== undefined && own(key) && ofWindow(key) !== global);
     const { set } = Object.getOwnPropertyDescriptor(IDBRequest.prototype, "onsuccess");
     let handler = null;

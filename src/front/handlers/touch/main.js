@@ -14,6 +14,8 @@ if (touch) {
   // The page gets what the keyboard leaves, where the browser would else put the keyboard over it.
   const viewport = document.querySelector("meta[name=viewport]");
   if (viewport) viewport.content += ", interactive-widget=resizes-content, viewport-fit=cover";
+  // What iOS writes below the icon, before it looks into the manifest.
+  document.querySelector("meta[name=apple-mobile-web-app-title]")?.setAttribute("content", config.name);
   const style = document.createElement("link");
   Object.assign(style, { rel: "stylesheet", href: new URL("./touch.css", import.meta.url) });
   document.head.append(style);
