@@ -169,6 +169,19 @@ mod tests {
     }
 
     #[test]
+    fn a_module_takes_the_place_of_the_workbenchs() {
+        let script = "<script type=\"module\" src=\"stable-1/static/out/workbench.js\"></script>";
+        let page = PAGE.replace("</body>", &format!("</body><script type=\"module\" src=\"nls.js\"></script>{script}"));
+        let changes = PageChanges { module: Some("a('{workbench}'); b({workbench});"), ..PageChanges::default() };
+        let html = String::from_utf8(rewrite(page.as_bytes(), "abc", &changes).unwrap()).unwrap();
+        let expected = "src=\"nls.js\"></script><link rel=\"modulepreload\" href=\"stable-1/static/out/workbench.js\">\
+            <script type=\"module\" nonce=\"abc\">\na('{workbench}'); b(\"stable-1/static/out/workbench.js\");</script>";
+        assert!(html.contains(expected) && !html.contains(script), "{html}");
+        let kept = String::from_utf8(rewrite(page.as_bytes(), "abc", &PageChanges::default()).unwrap()).unwrap();
+        assert!(kept.contains(script), "{kept}");
+    }
+
+    #[test]
     fn another_page_is_an_error() {
         assert!(rewrite(b"<html><head></head></html>", "n", &PageChanges::default()).is_err());
         let broken = PAGE.replace("&quot;a&quot;:1", "&quot;a&quot;:");

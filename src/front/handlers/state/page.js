@@ -10,7 +10,7 @@
 
 /** How long changes are collected, how long the workbench waits for the instance, and how soon a failure is tried again. In ms. */
 const DELAY = 1000;
-const PATIENCE = 5000;
+const PATIENCE = 10_000;
 const [RETRY, RETRY_MOST] = [2000, 60_000];
 /** The most bytes of one request, and of one that outlives its page: browsers allow 64 kB for all of those together. */
 const MOST = 1 << 20;
