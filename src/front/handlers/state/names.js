@@ -14,7 +14,8 @@ const WORDS = [SECRETS, 'userDataProfiles', 'profileAssociations'];
  */
 const OWN = /^(storage\.serviceMachineId|additionalBuiltinExtensions)$/;
 const BARS = /^workbench\.(sideBar|panel|auxiliaryBar)\.(hidden|position|size|lastNonMaximized\w+|wasLastMaximized)$/;
-const PHONE = globalThis.matchMedia?.('(max-width: 600px) and (pointer: coarse)').matches;
+/** handlers/touch/layout.js says so, which is in the page before; unless the operator has switched it off. */
+const PHONE = Boolean(globalThis.hoodyDeviceState) || globalThis.matchMedia?.('(max-width: 600px) and (pointer: coarse)').matches;
 const own = (key) => OWN.test(key) || (PHONE && BARS.test(key)) || (key === SECRETS && !globalThis.crypto.subtle);
 
 /** Layout that is in the stores of all folders: which side bars there are, in which order, what was moved where. */
