@@ -11,6 +11,7 @@ use super::caller::Caller;
 use super::client::ClientError;
 use super::progress::Progress;
 use super::table::Table;
+use super::units::{ago, size, time};
 use crate::model::InstanceId;
 
 /// Why a command on instances failed.
@@ -138,14 +139,18 @@ fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
 }
 
 fn list(instances: &[Value]) -> io::Result<()> {
-    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "CLASS", "ENGINE"]);
+    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "LAST USED", "UPTIME", "MEMORY", "CPU", "CLASS", "ENGINE"]);
+    let now = jiff::Timestamp::now();
+    let figure = |value: &Value, show: fn(u64) -> String| value.as_u64().map_or_else(|| "-".to_owned(), show);
     for instance in instances {
         table.row(vec![
             text(&instance["id"]),
             text(&instance["state"]),
             text(&instance["clients"]),
-            instance["idle_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
-            instance["uptime_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
+            instance["last_used"].as_str().and_then(|text| ago(text, now)).unwrap_or_else(|| "-".to_owned()),
+            figure(&instance["uptime_seconds"], time),
+            figure(&instance["usage"]["memory"], size),
+            figure(&instance["usage"]["cpu_usec"], |micros| time(micros / 1_000_000)),
             text(&instance["class"]),
             text(&instance["engine"]),
         ]);
@@ -161,16 +166,6 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// Seconds as people say them: the two largest units.
-fn time(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}min {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 /// One tenant's whole story: our own records of it, and what its unit said.
 fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), InstancesError> {
     let mut command = Command::new("journalctl");
@@ -183,15 +178,4 @@ fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), Ins
     command.args([&format!("HOODY_INSTANCE={id}"), "+", &format!("INSTANCE={id}"), "+", &format!("UNIT=hoody-code-instance@{id}.service")]);
     let status = command.status().map_err(InstancesError::Journal)?;
     if status.success() { Ok(()) } else { Err(InstancesError::Journal(io::Error::other(status.to_string()))) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::time;
-
-    #[test]
-    fn times() {
-        let all = [0, 59, 60, 3599, 3600, 86_399, 86_400, 200_000].map(time);
-        assert_eq!(all, ["0s", "59s", "1min 0s", "59min 59s", "1h 0min", "23h 59min", "1d 0h", "2d 7h"]);
-    }
 }

@@ -1,6 +1,7 @@
 //! The operator's own door: routes that exist on the control socket and nowhere else. Who may come in is said by the socket's
 //! mode and asked of the kernel again for the record.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +17,7 @@ use super::request_id::RequestId;
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState};
 use crate::proxy::{Body, Forwarded};
+use crate::sys;
 
 /// How long a start that the operator asked for is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,6 +105,23 @@ fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiE
 #[derive(Serialize)]
 struct Listing {
     instances: Vec<Row>,
+    host: Host,
+}
+
+/// What the host has to do.
+#[derive(Serialize)]
+struct Host {
+    /// The most instances that may run.
+    limit: usize,
+    /// Shares of the last ten seconds in which something has waited for a processor, memory or a disk, 0 to 1.
+    pressure: BTreeMap<&'static str, f64>,
+}
+
+impl Host {
+    fn look(app: &App) -> Self {
+        let share = |resource| sys::pressure(resource).map(|pressure| (resource, pressure.some));
+        Self { limit: app.instances.limit(), pressure: sys::PRESSURES.into_iter().filter_map(share).collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -114,6 +133,8 @@ struct Row {
     clients: usize,
     idle_seconds: Option<u64>,
     uptime_seconds: Option<u64>,
+    /// When it was used last (RFC 3339); now, while it is.
+    last_used: Option<String>,
     class: Option<String>,
     engine: Option<String>,
     uid: Option<u32>,
@@ -165,7 +186,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             auth.revoke(id.as_ref()).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
             Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))
         }
-        Order::List => Ok(json(&Listing { instances: rows(app).await? })),
+        Order::List => Ok(json(&Listing { instances: rows(app).await?, host: Host::look(app) })),
         Order::Show(id) => {
             let found = rows(app).await?.into_iter().find(|row| row.id == *id);
             found.map(|row| json(&row)).ok_or_else(unknown)
@@ -230,6 +251,7 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             generation: status.generation,
             clients,
             idle_seconds: idle.filter(|_| runs).map(|idle| idle.as_secs()),
+            last_used: last_used(app, &known.id, runs, idle, now),
             uptime_seconds: uptime.filter(|_| runs).map(|uptime| uptime.as_secs()),
             state: status.state,
             class: known.class,
@@ -241,6 +263,13 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
     let mut rows: Vec<Row> = known.into_iter().map(row).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(rows)
+}
+
+/// As far as that is remembered.
+fn last_used(app: &App, id: &InstanceId, runs: bool, idle: Option<Duration>, now: SystemTime) -> Option<String> {
+    let time = if runs { now.checked_sub(idle.unwrap_or_default()) } else { app.store.last_used(id) };
+    let time = jiff::Timestamp::try_from(time?).ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]

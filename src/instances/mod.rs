@@ -8,9 +8,11 @@ mod operate;
 mod registry;
 mod starter;
 mod store;
+mod uses;
 
 pub use clocks::IdleClocks;
 pub use error::{AcquireError, StoreError};
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings, Status};
 pub use store::{LastOpened, StateStore};
+pub use uses::Uses;
