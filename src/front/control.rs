@@ -1,4 +1,4 @@
-//! The operator's own door: routes that exist on the control socket and nowhere else. Who may come in is said by the socket's
+//! The operator's own door: routes, and a page, that exist on the control socket and nowhere else. Who may come in is said by the socket's
 //! mode and asked of the kernel again for the record.
 
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
 use super::handlers::{extensions, health};
-use super::metrics;
 use super::request_id::RequestId;
+use super::{dashboard, gate, metrics};
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState};
 use crate::proxy::{Body, Forwarded};
@@ -156,7 +156,20 @@ struct Address<'a> {
     address: Option<&'a str>,
 }
 
+/// A browser that was led here through a tunnel has other pages open as well: only our own page may ask, under a name that means this
+/// machine.
+fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let host = gate::host(request)?;
+    gate::check_origins(request, &host, "http", &gate::Trust { domains: &[], embedders: &[] })
+}
+
 async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
+    check(&request)?;
+    if request.method() == Method::GET
+        && let Some(response) = dashboard::file(request.uri().path())
+    {
+        return Ok(response);
+    }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
         Order::List | Order::Show(_) | Order::Health | Order::Metrics | Order::Address => {}

@@ -9,6 +9,7 @@ mod app;
 mod connection;
 mod control;
 mod cookies;
+mod dashboard;
 mod error;
 mod extensions;
 mod gate;

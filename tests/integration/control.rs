@@ -88,6 +88,27 @@ fn the_door_is_the_operators_own() {
 }
 
 #[test]
+fn a_browser_that_comes_through_a_tunnel_brings_nobody_elses_orders() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let ask = |head: &str| {
+        let mut stream = UnixStream::connect(daemon.data().join("control.sock")).unwrap();
+        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let page = ask("GET / HTTP/1.1\r\nHost: localhost:9000");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("frame-ancestors 'none'") && page.contains("<h1>hoody-code</h1>"), "{page}");
+    let start = "POST /api/v1/instances/alice/start HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 0";
+    assert!(ask(&format!("{start}\r\nOrigin: https://evil.example")).starts_with("HTTP/1.1 403"));
+    assert!(ask(&format!("{start}\r\nSec-Fetch-Site: same-site")).starts_with("HTTP/1.1 403"));
+    assert!(ask("GET /api/v1/instances HTTP/1.1\r\nHost: evil.example").starts_with("HTTP/1.1 403"), "a name that was bound anew");
+    assert_eq!(daemon.status("alice")["state"], "stopped");
+    assert!(ask(&format!("{start}\r\nOrigin: http://localhost:9000\r\nSec-Fetch-Site: same-origin")).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn the_daemons_health_and_its_sessions() {
     let engine = FakeEngine::new();
     let daemon = with_password(&engine, "secret", "");
