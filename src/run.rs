@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::auth;
 use crate::cli::{
     Cli, Command, ConfigCommand, ServeArgs, read_password, run_drain, run_engine, run_extensions, run_generate, run_health, run_instances,
-    run_open, run_sessions,
+    run_open, run_sessions, run_top,
 };
 use crate::config::{self, Config, ConfigError, ListenAddress, LogFormat, Overrides, PasswordFlags};
 use crate::front::{self, Bound, Kind, ServeError, Service};
@@ -43,6 +43,10 @@ pub fn run() -> ExitCode {
             Err(e) => fail(EX_CANTCREAT, &e),
         },
         Command::Instances(command) => match run_instances(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(e.exit_code(), &e),
+        },
+        Command::Top { delay, ask } => match run_top(&ask, std::time::Duration::from_secs(delay)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(e.exit_code(), &e),
         },

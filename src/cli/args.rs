@@ -25,6 +25,15 @@ pub enum Command {
     /// See and manage instances: the editors of people.
     #[command(subcommand)]
     Instances(InstancesCommand),
+    /// Show who is busy, as it changes; `q` ends it. Once, where the output is no terminal.
+    Top {
+        /// Seconds between two looks.
+        #[arg(long, short = 'd', value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        delay: u64,
+        /// How to ask.
+        #[command(flatten)]
+        ask: AskOptions,
+    },
     /// Print the URL of a folder in an editor, start that editor, and open a browser where there is one.
     Open(OpenArgs),
     /// Empty the host: nothing new starts, what runs goes on until nobody uses it, or until a deadline.

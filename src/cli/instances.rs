@@ -12,6 +12,7 @@ use super::client::ClientError;
 use super::drain;
 use super::progress::Progress;
 use super::table::Table;
+use super::units::{ago, size, time};
 use crate::model::InstanceId;
 
 /// Why a command on instances failed.
@@ -149,16 +150,18 @@ fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
 }
 
 fn list(instances: &[Value]) -> io::Result<()> {
-    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "IDLE", "UPTIME", "MEMORY", "CPU", "RUNS", "CLASS", "ENGINE"]);
+    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "LAST USED", "UPTIME", "MEMORY", "CPU", "RUNS", "CLASS", "ENGINE"]);
+    let now = jiff::Timestamp::now();
+    let figure = |value: &Value, show: fn(u64) -> String| value.as_u64().map_or_else(|| "-".to_owned(), show);
     for instance in instances {
         table.row(vec![
             text(&instance["id"]),
             text(&instance["state"]),
             text(&instance["clients"]),
-            instance["idle_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
-            instance["uptime_seconds"].as_u64().map_or_else(|| "-".to_owned(), time),
-            instance["usage"]["memory"].as_u64().map_or_else(|| "-".to_owned(), size),
-            instance["usage"]["cpu_usec"].as_u64().map_or_else(|| "-".to_owned(), |micros| time(micros / 1_000_000)),
+            instance["last_used"].as_str().and_then(|text| ago(text, now)).unwrap_or_else(|| "-".to_owned()),
+            figure(&instance["uptime_seconds"], time),
+            figure(&instance["usage"]["memory"], size),
+            figure(&instance["usage"]["cpu_usec"], |micros| time(micros / 1_000_000)),
             programs(&instance["usage"]),
             text(&instance["class"]),
             text(&instance["engine"]),
@@ -181,26 +184,6 @@ fn programs(usage: &Value) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(",") }
 }
 
-/// Bytes as people say them.
-fn size(bytes: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    match bytes / MIB {
-        0 => format!("{}K", bytes >> 10),
-        mib @ 1..10_240 => format!("{mib}M"),
-        mib => format!("{}G", mib >> 10),
-    }
-}
-
-/// Seconds as people say them: the two largest units.
-fn time(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}min {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 /// One tenant's whole story: our own records of it, and what its unit said.
 fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), InstancesError> {
     let mut command = Command::new("journalctl");
@@ -213,20 +196,4 @@ fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), Ins
     command.args([&format!("HOODY_INSTANCE={id}"), "+", &format!("INSTANCE={id}"), "+", &format!("UNIT=hoody-code-instance@{id}.service")]);
     let status = command.status().map_err(InstancesError::Journal)?;
     if status.success() { Ok(()) } else { Err(InstancesError::Journal(io::Error::other(status.to_string()))) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{size, time};
-
-    #[test]
-    fn sizes() {
-        assert_eq!([0, 5 << 10, 45 << 20, 20 << 30].map(size), ["0K", "5K", "45M", "20G"]);
-    }
-
-    #[test]
-    fn times() {
-        let all = [0, 59, 60, 3599, 3600, 86_399, 86_400, 200_000].map(time);
-        assert_eq!(all, ["0s", "59s", "1min 0s", "59min 59s", "1h 0min", "23h 59min", "1d 0h", "2d 7h"]);
-    }
 }

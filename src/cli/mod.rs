@@ -11,6 +11,8 @@ mod instances;
 mod password;
 mod progress;
 mod table;
+mod top;
+mod units;
 mod url;
 
 pub use args::{
@@ -23,4 +25,5 @@ pub use extensions::{run_extensions, run_open};
 pub use generate::run as run_generate;
 pub use instances::{InstancesError, run as run_instances, run_health, run_sessions};
 pub use password::{PasswordError, read as read_password};
+pub use top::run_top;
 pub use url::{InvalidUrl, ServiceUrl};

@@ -1,6 +1,7 @@
-//! The operator's own door: routes that exist on the control socket and nowhere else. Who may come in is said by the socket's
+//! The operator's own door: routes, and a page, that exist on the control socket and nowhere else. Who may come in is said by the socket's
 //! mode and asked of the kernel again for the record.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,12 +14,13 @@ use super::app::{App, Context, Peer};
 use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
-use super::metrics;
 use super::request_id::RequestId;
+use super::{dashboard, gate, metrics};
 use crate::instances::AcquireError;
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState, Usage};
 use crate::proxy::{Body, Forwarded};
+use crate::sys;
 
 /// How long a start that the operator asked for is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,6 +117,23 @@ struct Listing {
     #[serde(skip_serializing_if = "Option::is_none")]
     draining: Option<drain::Shown>,
     instances: Vec<Row>,
+    host: Host,
+}
+
+/// What the host has to do.
+#[derive(Serialize)]
+struct Host {
+    /// The most instances that may run.
+    limit: usize,
+    /// Shares of the last ten seconds in which something has waited for a processor, memory or a disk, 0 to 1.
+    pressure: BTreeMap<&'static str, f64>,
+}
+
+impl Host {
+    fn look(app: &App) -> Self {
+        let share = |resource| sys::pressure(resource).map(|pressure| (resource, pressure.some));
+        Self { limit: app.instances.limit(), pressure: sys::PRESSURES.into_iter().filter_map(share).collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -126,6 +145,8 @@ struct Row {
     clients: usize,
     idle_seconds: Option<u64>,
     uptime_seconds: Option<u64>,
+    /// When it was used last (RFC 3339); now, while it is.
+    last_used: Option<String>,
     class: Option<String>,
     engine: Option<String>,
     uid: Option<u32>,
@@ -148,7 +169,20 @@ struct Address<'a> {
     address: Option<&'a str>,
 }
 
+/// A browser that was led here through a tunnel has other pages open as well: only our own page may ask, under a name that means this
+/// machine.
+fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let host = gate::host(request)?;
+    gate::check_origins(request, &host, "http", &gate::Trust { domains: &[], embedders: &[] })
+}
+
 async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
+    check(&request)?;
+    if request.method() == Method::GET
+        && let Some(response) = dashboard::file(request.uri().path())
+    {
+        return Ok(response);
+    }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
         Order::List | Order::Show(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
@@ -183,7 +217,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
         Order::List => {
             let mut instances = rows(app).await?;
             add_usage(app, &mut instances).await;
-            Ok(json(&Listing { draining: drain::shown(app), instances }))
+            Ok(json(&Listing { draining: drain::shown(app), instances, host: Host::look(app) }))
         }
         Order::Show(id) => {
             let mut found: Vec<Row> = rows(app).await?.into_iter().filter(|row| row.id == *id).collect();
@@ -266,6 +300,7 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             generation: status.generation,
             clients,
             idle_seconds: idle.filter(|_| runs).map(|idle| idle.as_secs()),
+            last_used: last_used(app, &known.id, runs, idle, now),
             uptime_seconds: uptime.filter(|_| runs).map(|uptime| uptime.as_secs()),
             state: status.state,
             class: known.class,
@@ -284,6 +319,13 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
 async fn add_usage(app: &App, rows: &mut [Row]) {
     let asking = rows.iter_mut().map(|row| async { row.usage = app.instances.usage(&row.id).await });
     futures_util::future::join_all(asking).await;
+}
+
+/// As far as that is remembered.
+fn last_used(app: &App, id: &InstanceId, runs: bool, idle: Option<Duration>, now: SystemTime) -> Option<String> {
+    let time = if runs { now.checked_sub(idle.unwrap_or_default()) } else { app.store.last_used(id) };
+    let time = jiff::Timestamp::try_from(time?).ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod app;
 mod connection;
 mod control;
 mod cookies;
+mod dashboard;
 mod drain;
 mod error;
 mod extensions;

@@ -21,7 +21,7 @@ use crate::assets::Assets;
 use crate::auth::MadePassword;
 use crate::config::{Config, ConfigError, Launcher, at_next_start};
 use crate::engine::{self, Engine, ServerOptions};
-use crate::instances::{IdleClocks, Instances, Settings, StateStore};
+use crate::instances::{IdleClocks, Instances, Settings, StateStore, Uses};
 use crate::launch::{self, ProcessLauncher, ProcessOptions, SystemdLauncher};
 use crate::sys::{self, DirLock};
 
@@ -216,6 +216,7 @@ pub async fn serve(
 /// Writes down what a successor needs, and tells systemd how many instances there are.
 async fn watch(app: Arc<App>) {
     let mut clocks = IdleClocks::new(app.live().config.server.data_dir.join("state").join(CLOCKS));
+    let mut uses = Uses::new(app.store.clone());
     let mut ticks = interval(LOOK_AROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut said = String::new();
@@ -224,12 +225,13 @@ async fn watch(app: Arc<App>) {
         drain::go_on(&app);
         let now = app.instances.idle_clocks();
         let writing = tokio::task::spawn_blocking(move || {
+            uses.write(&now, SystemTime::now());
             let written = clocks.write(now);
-            (clocks, written)
+            (clocks, uses, written)
         });
         match writing.await {
-            Ok((kept, written)) => {
-                clocks = kept;
+            Ok((kept, kept_uses, written)) => {
+                (clocks, uses) = (kept, kept_uses);
                 if let Err(e) = written {
                     tracing::warn!("idle clocks not written: {e}");
                 }

@@ -17,6 +17,7 @@ mod store;
 mod sweeper;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 pub use clocks::IdleClocks;
 pub use connections::{Connections, Due};
@@ -27,3 +28,4 @@ pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings};
 pub use roaming::{News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};
+pub use uses::Uses;

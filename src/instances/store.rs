@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ const KEY_BYTES: usize = 32;
 
 /// The most bytes read of any file here.
 const MAX_FILE: u64 = 64 << 10;
+
+/// The file whose time is that of the last use.
+const LAST_USED: &str = "last-used";
 
 /// What an instance opened last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +95,22 @@ impl StateStore {
         let path = self.prepared(id, "last-opened.json")?;
         let content = serde_json::to_vec(opened).map_err(|e| failed("encode", &path)(e.into()))?;
         sys::write_atomic(&path, &content).map_err(failed("write", &path))
+    }
+
+    /// When `id` was used last, as far as [`Self::set_last_used`] was told.
+    pub fn last_used(&self, id: &InstanceId) -> Option<SystemTime> {
+        fs::metadata(self.file(id, LAST_USED)).and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Remembers that `id` was used at `time`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_last_used(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
+        let path = self.prepared(id, LAST_USED)?;
+        // An empty file whose own time says it: nothing that could be half written.
+        let file = fs::File::options().create(true).append(true).open(&path).map_err(failed("write", &path))?;
+        file.set_modified(time).map_err(failed("write", &path))
     }
 
     /// The server's half of the key that seals the secrets in a browser: 32 random bytes, made on first use and the same ever
@@ -195,6 +215,17 @@ mod tests {
         let key = store.mint_key(&alice).unwrap();
         assert_eq!(store.mint_key(&alice).unwrap(), key);
         assert_eq!(fs::read(path.with_extension("broken")).unwrap(), b"short");
+    }
+
+    #[test]
+    fn a_use_is_remembered() {
+        let (_dir, store, alice) = store();
+        assert_eq!(store.last_used(&alice), None);
+        let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        for time in [then, then + std::time::Duration::from_secs(60)] {
+            store.set_last_used(&alice, time).unwrap();
+            assert_eq!(store.last_used(&alice), Some(time));
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources}
 pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
-pub use terminal::read_hidden;
+pub use terminal::{KeyPress, Screen, read_hidden};
 
 pub use users::{user_exists, user_id};
 

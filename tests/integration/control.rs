@@ -88,6 +88,27 @@ fn the_door_is_the_operators_own() {
 }
 
 #[test]
+fn a_browser_that_comes_through_a_tunnel_brings_nobody_elses_orders() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let ask = |head: &str| {
+        let mut stream = UnixStream::connect(daemon.data().join("control.sock")).unwrap();
+        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let page = ask("GET / HTTP/1.1\r\nHost: localhost:9000");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("frame-ancestors 'none'") && page.contains("<h1>hoody-code</h1>"), "{page}");
+    let start = "POST /api/v1/instances/alice/start HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 0";
+    assert!(ask(&format!("{start}\r\nOrigin: https://evil.example")).starts_with("HTTP/1.1 403"));
+    assert!(ask(&format!("{start}\r\nSec-Fetch-Site: same-site")).starts_with("HTTP/1.1 403"));
+    assert!(ask("GET /api/v1/instances HTTP/1.1\r\nHost: evil.example").starts_with("HTTP/1.1 403"), "a name that was bound anew");
+    assert_eq!(daemon.status("alice")["state"], "stopped");
+    assert!(ask(&format!("{start}\r\nOrigin: http://localhost:9000\r\nSec-Fetch-Site: same-origin")).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn the_daemons_health_and_its_sessions() {
     let engine = FakeEngine::new();
     let daemon = with_password(&engine, "secret", "");
@@ -168,4 +189,64 @@ fn a_configuration_is_shown_with_its_defaults() {
     assert_eq!((&json["instances"]["max_running"], &json["tls"]["certificate"]), (&3.into(), &serde_json::Value::Null));
     let wrong = Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["config", "show", "/nowhere"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(78));
+}
+
+#[test]
+fn who_is_busy() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let socket = daemon.data().join("control.sock");
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    let top = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoody-code"));
+        out(&command.arg("top").args(words).arg("--socket").arg(&socket).output().expect("the program"))
+    };
+    let text = top(&[]);
+    assert!(text.starts_with("1 of 200 running, 0 starting, 0 failed, 1 in all, 0 clients"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("alice     running")) && !text.contains('\x1b'), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&top(&["--json"])).unwrap();
+    assert_eq!((&json["instances"][0]["id"], &json["host"]["limit"]), (&"alice".into(), &200.into()));
+
+    // On a terminal it goes on until somebody has seen enough, and leaves the screen as it was.
+    let words = format!("stty cols 60 rows 10; {} top -d 1 --socket {}; echo done", env!("CARGO_BIN_EXE_hoody-code"), socket.display());
+    let mut child = Command::new("script")
+        .args(["-qec", &words, "/dev/null"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    let mut wait_for = |times: usize, text: &str| {
+        let mut piece = [0; 4096];
+        while String::from_utf8_lossy(&seen).matches(text).count() < times {
+            let n = screen.read(&mut piece).unwrap();
+            assert!(n > 0, "{text}: {}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&piece[..n]);
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    };
+    wait_for(2, "alice     running");
+    keys.write_all(b"q").unwrap();
+    let seen = wait_for(1, "done");
+    assert!(child.wait().unwrap().success());
+    assert!(seen.contains("\x1b[?1049h") && seen.contains("\x1b[?1049ldone"), "{seen:?}");
+    assert!(seen.split("\r\n").all(|line| line.chars().filter(|c| !c.is_control()).count() < 90), "{seen:?}");
+}
+
+#[test]
+fn when_somebody_was_there_last_outlives_the_run() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    let used = || {
+        let list: serde_json::Value = serde_json::from_str(&out(&run(&daemon, &["list", "--json"]))).unwrap();
+        list[0]["last_used"].as_str().map(str::to_owned)
+    };
+    let list = out(&run(&daemon, &["list"]));
+    assert!(list.contains("LAST USED") && (list.contains("  now  ") || list.contains(" ago  ")), "{list}");
+    let file = daemon.data().join("state/alice/last-used");
+    crate::support::eventually("it is written down", || file.exists().then_some(()));
+    out(&run(&daemon, &["stop", "alice"]));
+    assert!(used().is_some_and(|time| time.ends_with('Z') && time.len() == 20), "{:?}", used());
 }

@@ -43,9 +43,10 @@ fn sockets_from_systemd_win() {
     let dir = tempfile::tempdir().unwrap();
     // What systemd does before it runs a service: descriptors from 3 on, and variables that name them.
     let activate = "import os, socket, sys\n\
-        s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n\
-        os.dup2(s.fileno(), 3); os.set_inheritable(3, True)\n\
-        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='http')\n\
+        all = [socket.create_server(('127.0.0.1', 0)) for _ in range(2)]; print(*(s.getsockname()[1] for s in all), flush=True)\n\
+        kept = [os.dup(s.fileno()) for s in all]\n\
+        for at, s in enumerate(kept): os.dup2(s, 3 + at); os.set_inheritable(3 + at, True)\n\
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='http:metrics')\n\
         os.execv(sys.argv[1], sys.argv[1:])\n";
     let mut child = Command::new("python3")
         .args(["-c", activate, env!("CARGO_BIN_EXE_hoody-code"), "serve", "--auth", "none", "--listen", "127.0.0.1:1"])
@@ -60,9 +61,12 @@ fn sockets_from_systemd_win() {
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-    let address = ([127, 0, 0, 1], line.trim().parse().unwrap()).into();
+    let ports: Vec<u16> = line.split_whitespace().map(|port| port.parse().unwrap()).collect();
+    let (address, metrics) = (([127, 0, 0, 1], ports[0]).into(), ([127, 0, 0, 1], ports[1]).into());
     let answer = crate::support::request(address, "GET", "/api/v1/code/health", &[], b"");
     assert_eq!((answer.status, answer.json()["pid"].as_u64()), (200, Some(u64::from(child.id()))));
+    let status = |address, path: &str| crate::support::request(address, "GET", path, &[], b"").status;
+    assert_eq!((status(metrics, "/metrics"), status(metrics, "/"), status(address, "/metrics")), (200, 404, 404));
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     assert!(child.wait().unwrap().success());
 }
