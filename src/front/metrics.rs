@@ -2,6 +2,7 @@
 //! of its own where the configuration has one; never where people come in.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
@@ -126,19 +127,6 @@ type FloatCounter = Counter<f64, AtomicU64>;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
-/// What one instance uses.
-struct Used {
-    memory: u64,
-    cpu_seconds: f64,
-    processes: u64,
-}
-
-/// What `id` uses, where that can be told.
-async fn used(_app: &App, _id: &InstanceId) -> Option<Used> {
-    // Launchers do not tell yet.
-    None
-}
-
 /// Figures of single instances: of those that run, the most recently used first, and of only so many.
 async fn instances(app: &App, registry: &mut Registry) {
     let mut running: Vec<_> = app.instances.idle_clocks().into_keys().map(|id| (app.instances.status(&id), id)).collect();
@@ -152,7 +140,7 @@ async fn instances(app: &App, registry: &mut Registry) {
         gauge(running.len().saturating_sub(most) as u64),
     );
     running.truncate(most);
-    let asking = running.iter().map(|(_, id)| used(app, id));
+    let asking = running.iter().map(|(_, id)| app.instances.usage(id));
     let usage = futures_util::future::join_all(asking).await;
     // Not "instance": that is the daemon's own name where it is stored.
     let named = |id: &InstanceId| [("id", id.to_string())];
@@ -163,10 +151,10 @@ async fn instances(app: &App, registry: &mut Registry) {
     let told: Vec<_> = running.iter().zip(usage).filter_map(|((_, id), used)| used.map(|used| (named(id), used))).collect();
     let memory = family(told.iter().map(|(name, used)| (name.clone(), used.memory)));
     registry.register_with_unit("instance_memory", "Memory that it has for itself", Unit::Bytes, memory);
-    registry.register("instance_processes", "Its processes", family(told.iter().map(|(name, used)| (name.clone(), used.processes))));
+    registry.register("instance_processes", "Its processes", family(told.iter().map(|(name, used)| (name.clone(), used.processes as u64))));
     let cpu = Family::<_, FloatCounter>::default();
     for (name, used) in &told {
-        cpu.get_or_create(name).inc_by(used.cpu_seconds);
+        cpu.get_or_create(name).inc_by(Duration::from_micros(used.cpu_usec).as_secs_f64());
     }
     registry.register_with_unit("instance_cpu", "Processor time of this run", Unit::Seconds, cpu);
 }
