@@ -11,6 +11,7 @@ engines=$dir/usr/lib/hoody-code/engines
 umask 022
 
 install -d "$engines"
+install -m 0755 "$here/packaging/engine-upgrade.sh" "$dir/usr/lib/hoody-code/engine-upgrade"
 cp -r --reflink=auto --no-preserve=ownership "$engine" "$engines/"
 staged=$engines/$(basename "$engine")
 # Whoever built it: on the host it is root's, for all to read.
