@@ -169,6 +169,7 @@ export function operatorsDay(suite) {
       assert.equal(await asset(other, 'bob'), 200);
       await vm.sh('hoody-code instances stop alice', { timeout: 60_000 });
       assert.equal(await asset(commit), 404, 'a page that was left open wakes nobody');
+      await vm.sh('hoody-code instances start alice', { timeout: 60_000 });
       assert.ok((await open()).includes(`stable-${other}`), 'alice has the new one as well');
       await dpkg('-i other.deb');
       assert.equal(await out(`ls ${engines}`), 'other', 'the old one has gone with the next upgrade');
@@ -203,7 +204,7 @@ export function operatorsDay(suite) {
       const said = await dpkg('--purge hoody-code');
       assert.match(said, /people's files stay in \/data\/instances/);
       assert.equal(await out('ls -d /etc/hoody-code /var/lib/hoody-code /run/hoody-code* /etc/systemd/system/*/hoody-code* /etc/systemd/system/hoody-code* 2>/dev/null || true'), '');
-      assert.equal(await out('cat /data/instances/alice/kept; ls /var/lib/hoody-code-broker/accounts'), 'of alice\nalice');
+      assert.equal(await out('cat /data/instances/alice/kept; ls /var/lib/hoody-code-broker/accounts/alice'), 'of alice\n/var/lib/hoody-code-broker/accounts/alice');
       await dpkg(`-i ${names()[0]}`);
       await serving();
       await signIn();
