@@ -156,7 +156,7 @@ export function operatorsDay(suite) {
         for file in engine.json vscode/product.json vscode/out/server-main.js; do sed s/${commit}/${other}/g $file >/tmp/new && rm $file && cp /tmp/new $file; done
         sed -i 's/"created": "20/"created": "21/' engine.json
         mkdir -p /root/new/usr/lib/hoody-code && cd /root/new && cp /usr/lib/hoody-code/engine-upgrade usr/lib/hoody-code/
-        mkdir -p .${engines}/other && ln -s /opt/other/* .${engines}/other/ && rm .${engines}/other/engine.json && cp /opt/other/engine.json .${engines}/other/
+        mkdir -p .${engines}/other && ln -s /opt/other/* .${engines}/other/ && cd .${engines}/other && rm engine.json node && cp /opt/other/engine.json . && ln /opt/other/node . && cd /root/new
         dpkg-deb -e /root/packages/${names()[1]} DEBIAN && rm DEBIAN/md5sums && sed -i 's/^Version: .*/&+1/' DEBIAN/control && dpkg-deb -Znone -b . /root/packages/other.deb`, { timeout: 120_000 });
       await dpkg('-i other.deb');
       await serving();
