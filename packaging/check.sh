@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# packaging/check.sh [BINARIES]: makes every package twice and holds them to what is promised: the same bytes, nothing that lintian
+# packaging/check.sh [BINARIES [ENGINE|none]]: makes every package twice and holds them to what is promised: the same bytes, nothing that lintian
 # or rpmlint complain of without a reason given in deb/*.lintian-overrides and rpm/rpmlint.toml, the same files in the .deb and in
 # the .rpm. Leaves the packages in target/packages/check for tests/vm/package.test.mjs. They are lightly compressed: quick to make.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 binaries=${1:-$here/target/release}
+engine=${2:+--engine $2}
 out=$here/target/packages/check
 
 say() { printf 'packages: %s\n' "$*"; }
@@ -16,8 +17,8 @@ fail() {
 
 rm -rf "$out" "$out-again"
 for to in "$out" "$out-again"; do
-  "$here/packaging/package.sh" deb --binaries "$binaries" --level 0 --out "$to" >/dev/null
-  "$here/packaging/package.sh" rpm --binaries "$binaries" --level 1 --out "$to" >/dev/null
+  "$here/packaging/package.sh" deb --binaries "$binaries" $engine --level 0 --out "$to" >/dev/null
+  "$here/packaging/package.sh" rpm --binaries "$binaries" $engine --level 1 --out "$to" >/dev/null
 done
 for file in "$out"/*; do
   cmp "$file" "$out-again/$(basename "$file")" || fail "$(basename "$file") made twice is not the same twice"
@@ -38,6 +39,7 @@ sums() { (cd "$1" && find . -type f -print0 | xargs -0 sha256sum | sed 's#/zsh/v
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for name in hoody-code hoody-code-engine; do
+  [ -n "$(find "$out" -name "${name}_*.deb")" ] || continue
   mkdir -p "$work/deb" "$work/rpm"
   dpkg-deb -x "$out/$name"_*.deb "$work/deb"
   (cd "$work/rpm" && rpm2cpio "$out/$name"-[0-9]*.rpm | cpio -idm --quiet --no-absolute-filenames)

@@ -11,8 +11,13 @@ engines=$dir/usr/lib/hoody-code/engines
 umask 022
 
 install -d "$engines"
-cp -r --reflink=auto --no-preserve=ownership "$engine" "$engines/"
+install -m 0755 "$here/packaging/engine-upgrade.sh" "$dir/usr/lib/hoody-code/engine-upgrade"
+cp -r --reflink=auto --preserve=timestamps "$engine" "$engines/"
 staged=$engines/$(basename "$engine")
+# Whoever runs the engine as its owner adds to it: node to the compile cache, an extension to its own directory. The record was
+# written last: what is newer came by use.
+find "$staged" -type f -newer "$staged/engine.json" -delete
+find "$staged" -depth -type d -empty -newer "$staged/engine.json" -delete
 # Whoever built it: on the host it is root's, for all to read.
 chmod -R u=rwX,go=rX "$staged"
 # Modes that npm's packages come with by mistake.

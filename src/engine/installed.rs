@@ -16,6 +16,9 @@ pub const FORMAT: u32 = 1;
 /// The file that makes a directory an entry; written last.
 pub(crate) const RECORD: &str = "engine.json";
 
+/// The file by which the package marks what it keeps for editors that are open (`packaging/engine-upgrade.sh`).
+const RETIRED: &str = "retired";
+
 /// Where an entry has its compile cache; the preload script finds it beside its own directory.
 pub(crate) const CACHE_DIR: &str = "compile-cache";
 
@@ -108,6 +111,11 @@ impl Engine {
     /// The entry's directory, absolute.
     pub fn dir(&self) -> &Path {
         &self.0.dir
+    }
+
+    /// Whether it is only there for the editors that run from it: its package holds another one by now.
+    pub fn is_retired(&self) -> bool {
+        self.0.dir.join(RETIRED).exists()
     }
 
     /// The VS Code server tree inside it.

@@ -61,7 +61,7 @@ fn named(path: &Path, origin: &'static str) -> Result<Engine, EngineError> {
 }
 
 fn newest(dir: &Path) -> Option<Engine> {
-    Store::new(dir).list().ok()?.into_iter().next()
+    Store::new(dir).list().ok()?.into_iter().find(|engine| !engine.is_retired())
 }
 
 #[cfg(test)]

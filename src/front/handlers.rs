@@ -174,6 +174,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::Logout | Target::LogoutApi => logout::answer(&context, &request).await,
         Target::SessionTransfer => session_transfer(&context, &request),
         Target::Engine => engine::answer(context, request).await,
+        Target::OtherEngine => engine::answer_if_running(context, request).await,
         Target::Asset(_) | Target::Port(..) | Target::PortSlash(_) => Err(ApiError::not_found()),
     };
     let mut response = answered.unwrap_or_else(|error| error.at(place).answer(html, page));

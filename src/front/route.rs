@@ -55,6 +55,8 @@ pub(super) enum Target {
     Robots,
     /// Anything that only the running engine can answer.
     Engine,
+    /// The same of another engine than the one we serve: an editor that was opened before an upgrade.
+    OtherEngine,
     /// Something of an app that listens on a port of the instance.
     Port(PortForm, Port),
     /// `/proxy/PORT` without the slash that relative links need.
@@ -95,7 +97,7 @@ impl Target {
             Self::SessionTransfer => "session-transfer",
             Self::UpdateCheck => "update-check",
             Self::Robots => "robots",
-            Self::Engine => "engine",
+            Self::Engine | Self::OtherEngine => "engine",
             Self::Port(PortForm::Host, _) => "port-host",
             Self::Port(..) => "port",
             Self::PortSlash(_) => "add-slash",
@@ -135,6 +137,15 @@ fn port(rest: &str, form: PortForm) -> Option<Target> {
     Some(if slash || form == PortForm::Absolute { Target::Port(form, port) } else { Target::PortSlash(port) })
 }
 
+/// Whether `path` begins as those of a VS Code server do, `/stable-COMMIT`.
+fn is_engine(path: &str) -> bool {
+    let first = path.strip_prefix('/').unwrap_or_default().split('/').next().unwrap_or_default();
+    first.split_once('-').is_some_and(|(quality, commit)| {
+        let plain = !quality.is_empty() && quality.bytes().all(|byte| byte.is_ascii_lowercase());
+        plain && commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 fn target(path: &str, base: &str) -> Option<Target> {
     if let Some(rest) = path.strip_prefix(base) {
         return match rest.strip_prefix("/static/") {
@@ -142,6 +153,9 @@ fn target(path: &str, base: &str) -> Option<Target> {
             None if rest.is_empty() || rest.starts_with('/') => Some(Target::Engine),
             None => None,
         };
+    }
+    if is_engine(path) {
+        return Some(Target::OtherEngine);
     }
     if let Some(name) = path.strip_prefix("/_static/") {
         return Some(Target::OwnFile(name.to_owned()));
@@ -239,17 +253,23 @@ mod tests {
 
     #[test]
     fn targets() {
-        let target = |path| match at("localhost", path) {
+        let target = |path: &str| match at("localhost", path) {
             Route::Of(_, target) => Some(target),
             _ => None,
         };
         assert_eq!(target("/stable-abc/static/out/a.js"), Some(Target::Asset("out/a.js".into())));
         assert_eq!(target("/stable-abc"), Some(Target::Engine));
         assert_eq!(target("/stable-abc/vscode-remote-resource"), Some(Target::Engine));
+        for path in ["", "/static/out/a.js", "/vscode-remote-resource"] {
+            let path = format!("/stable-0123456789abcdef0123456789abcdef01234567{path}");
+            assert_eq!(target(&path), Some(Target::OtherEngine), "{path}");
+        }
         for path in [
             "/stable-abcd/static/a",
             "/stable-abcd",
             "/stable-other/static/a",
+            "/stable-0123456789abcdef0123456789abcdef0123456z/a",
+            "/-0123456789abcdef0123456789abcdef01234567/a",
             "/static/a",
             "/api/v1/code/",
             "/version",

@@ -84,7 +84,7 @@ export class Host {
     await this.vm.write('/etc/hoody-code/config.toml', text, { mode: '0640', group: 'hoody-code' });
   }
 
-  /** Writes another configuration, and has the running daemon read it. */
+  /** Writes another configuration, and has the running daemon read it; throws when that is one that it cannot use. */
   async configure(config) {
     await this.#write(config);
     await this.vm.sh('systemctl reload hoody-code');

@@ -28,22 +28,28 @@ function make(kind, directory, ...words) {
 
 /** The tests, on a guest of that suite. */
 export function operatorsDay(suite) {
-  describe(`packages on ${suite}`, { timeout: 600_000, skip: Vm.fits(suite) ? false : `programs built here do not run on ${suite}` }, () => {
-    let vm, host, cookie, scratch, debs, upgrade, rpm;
+  describe(`packages on ${suite}`, { timeout: 1_200_000, skip: Vm.fits(suite) ? false : `programs built here do not run on ${suite}` }, () => {
+    const cookies = {};
+    let vm, host, scratch, debs, upgrade, rpm;
     const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
     const show = (property, unit) => out(`systemctl show -P ${property} ${unit}`);
     const dpkg = (words) => out(`cd /root/packages && dpkg --force-unsafe-io ${words} </dev/null 2>&1`, { timeout: 300_000 });
     const engineOf = (name) => debs.find((file) => path.basename(file).startsWith(`${name}_`));
     const names = () => [path.basename(engineOf('hoody-code')), path.basename(engineOf('hoody-code-engine'))];
 
-    const signIn = async () => {
+    const signIn = async (id = 'alice') => {
       const body = JSON.stringify({ password: (await vm.read(PASSWORD)).trim() });
-      const answer = await host.fetch('alice', '/api/v1/code/login', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
+      const answer = await host.fetch(id, '/api/v1/code/login', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
       assert.equal(answer.status, 200, await answer.text());
-      cookie = answer.headers.getSetCookie().map((one) => one.split(';')[0]).join('; ');
+      cookies[id] = answer.headers.getSetCookie().map((one) => one.split(';')[0]).join('; ');
     };
-    const as = (below) => host.fetch('alice', below, { headers: { Cookie: cookie } });
-    const open = () => host.until('the editor opens', async () => (await as('/?folder=/home/user')).status === 200, { deadline: 90_000 });
+    const as = (below, id = 'alice') => host.fetch(id, below, { headers: { Cookie: cookies[id] } });
+    /** Opens the editor; resolves to its page. */
+    const open = (id) => host.until('the editor opens', async () => {
+      const answer = await as('/?folder=/home/user', id);
+      const page = await answer.text();
+      return answer.status === 200 && page;
+    }, { deadline: 90_000 });
     const title = async () => (await (await as('/manifest.json')).json()).name;
     const cursor = async () => (await out('journalctl --sync; journalctl -q -n1 -o cat --show-cursor | tail -n1')).replace('-- cursor: ', '');
     const serving = async () => {
@@ -140,6 +146,41 @@ export function operatorsDay(suite) {
       await serving();
     });
 
+    test('a new engine is for editors that start from then on; the old one is there until its last editor has ended', { skip: suite !== 'trixie' && 'once is enough' }, async () => {
+      const engines = '/usr/lib/hoody-code/engines';
+      const asset = (commit, id) => as(`/stable-${commit}/static/out/vs/code/browser/workbench/workbench.js`, id).then((answer) => answer.arrayBuffer().then(() => answer.status));
+      const [old, commit] = [await out(`ls ${engines}`), JSON.parse(await vm.read(`${engines}/${await out(`ls ${engines}`)}/engine.json`)).product.commit];
+      const [other, pid] = ['e'.repeat(40), await host.engine('alice')];
+      // The same files under another commit, from somewhere else: packing half a gigabyte takes a guest too long.
+      await vm.sh(`cp -al ${engines}/${old} /opt/other && cd /opt/other
+        for file in engine.json vscode/product.json vscode/out/server-main.js; do sed s/${commit}/${other}/g $file >/tmp/new && rm $file && cp /tmp/new $file; done
+        sed -i 's/"created": "20/"created": "21/' engine.json
+        mkdir -p /root/new/usr/lib/hoody-code && cd /root/new && cp /usr/lib/hoody-code/engine-upgrade usr/lib/hoody-code/
+        mkdir -p .${engines}/other && ln -s /opt/other/* .${engines}/other/ && cd .${engines}/other && rm engine.json node && cp /opt/other/engine.json . && ln /opt/other/node . && cd /root/new
+        dpkg-deb -e /root/packages/${names()[1]} DEBIAN && rm DEBIAN/md5sums && sed -i 's/^Version: .*/&+1/' DEBIAN/control && dpkg-deb -Znone -b . /root/packages/other.deb`, { timeout: 120_000 });
+      await dpkg('-i other.deb');
+      await serving();
+      assert.equal(await host.engine('alice'), pid);
+      assert.equal(await out(`ls ${engines}/${old}/vscode/out/server-main.js ${engines}/${old}/retired | wc -l`), '2');
+      assert.ok((await open()).includes(`stable-${commit}`), 'alice has the page of the old one');
+      assert.equal(await asset(commit), 200);
+      await signIn('bob');
+      assert.ok((await open('bob')).includes(`stable-${other}`), 'bob has the page of the new one');
+      assert.equal(await asset(other, 'bob'), 200);
+      await vm.sh('hoody-code instances stop alice', { timeout: 60_000 });
+      assert.equal(await asset(commit), 404, 'a page that was left open wakes nobody');
+      await vm.sh('hoody-code instances start alice', { timeout: 60_000 });
+      assert.ok((await open()).includes(`stable-${other}`), 'alice has the new one as well');
+      await dpkg('-i other.deb');
+      assert.equal(await out(`ls ${engines}`), 'other', 'the old one has gone with the next upgrade');
+      // And back: what runs from the newer one goes on.
+      await dpkg(`-i ${names()[1]}`);
+      assert.equal(await out(`ls ${engines}`), `${old}\nother`);
+      assert.ok((await open()).includes(`stable-${other}`));
+      await vm.sh('hoody-code instances restart alice', { timeout: 60_000 });
+      assert.ok((await open()).includes(`stable-${commit}`), 'what starts has the one that is installed');
+    });
+
     test('removed: nothing of it runs; configuration, state and files stay', async () => {
       await dpkg('-r hoody-code');
       assert.equal(await out('ss -Hltn sport = :8080'), '');
@@ -163,7 +204,7 @@ export function operatorsDay(suite) {
       const said = await dpkg('--purge hoody-code');
       assert.match(said, /people's files stay in \/data\/instances/);
       assert.equal(await out('ls -d /etc/hoody-code /var/lib/hoody-code /run/hoody-code* /etc/systemd/system/*/hoody-code* /etc/systemd/system/hoody-code* 2>/dev/null || true'), '');
-      assert.equal(await out('cat /data/instances/alice/kept; ls /var/lib/hoody-code-broker/accounts'), 'of alice\nalice');
+      assert.equal(await out('cat /data/instances/alice/kept; ls /var/lib/hoody-code-broker/accounts/alice'), 'of alice\n/var/lib/hoody-code-broker/accounts/alice');
       await dpkg(`-i ${names()[0]}`);
       await serving();
       await signIn();

@@ -18,10 +18,21 @@ use crate::model::ReconnectionToken;
 use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, tunnel_keeping, wants_upgrade};
 use crate::telemetry::ACCESS;
 
-pub(super) async fn answer(context: Context, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let patience = context.live.config.instances.request_wait;
+    let lease = context.app.instances.acquire(&context.instance, patience).await?;
+    answer_by(context, lease, request).await
+}
+
+/// The same, but starts nothing: what a page of an earlier engine wants is no use of a later one.
+pub(super) async fn answer_if_running(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let lease = context.app.instances.running(&context.instance).ok_or_else(ApiError::not_found)?;
+    answer_by(context, lease, request).await
+}
+
+async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let upgrade = wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
     let config = &context.live.config;
-    let lease = context.app.instances.acquire(&context.instance, config.instances.request_wait).await?;
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
     let token = parts.uri.query().and_then(ReconnectionToken::of_query);
