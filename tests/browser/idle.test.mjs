@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { freePort } from './apps.mjs';
 import { scene, until } from './support.mjs';
-import { editorText, openFromExplorer, openTerminal, save, typeAtEnd, typeCommand } from './workbench.mjs';
+import { editorText, openFromExplorer, openTerminal, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
 
 const config = '[instances]\nstop_after = "5s"\n';
 
@@ -83,4 +83,24 @@ test('a job that was detached goes on', scene({ config }, async (stage) => {
   assert.deepEqual([state, generation, usage.programs], ['running', left, ['sleep']]);
   process.kill(Number(fs.readFileSync(file, 'utf8')));
   await stopped(daemon, 'alice');
+}));
+
+const attended = '[instances]\nstop_after = "3s"\nidle_tabs = "25s"\n';
+
+test('an open tab at which nobody is gives its instance back, and has it again for whoever comes', scene({ config: attended }, async ({ daemon, project, visit }) => {
+  const page = await visit(`${daemon.url}i/alice/?folder=${project}`);
+  await openFromExplorer(page, 'notes.txt');
+  await typeAtEnd(page, 'not saved');
+  const { generation } = await status(daemon, 'alice');
+  page.watch.leave();
+  await page.locator('[data-hoody=asleep]').waitFor({ timeout: 60_000 });
+  await stopped(daemon, 'alice');
+  // Somebody comes back.
+  page.watch.leave();
+  await page.locator('h1').click();
+  await ready(page);
+  assert.equal(new URL(page.url()).search, `?folder=${project}`);
+  await until('what was not saved is still there', async () => (await editorText(page)) === 'one\nnot saved');
+  assert.equal(await page.locator('.tab.active.dirty').count(), 1);
+  assert.ok((await status(daemon, 'alice')).generation > generation);
 }));

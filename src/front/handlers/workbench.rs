@@ -159,6 +159,9 @@ async fn shape(context: &Context, response: Response<Incoming>, special: Option<
     let page = &context.live.config.page;
     let (mut settings, mut options) = (page.settings.clone(), port::with_template(context, page.options.clone()));
     let mut head = if page.loader { format!("{pass}{}", pages::overlay(page)) } else { pass.to_owned() };
+    if let Some(limit) = context.live.config.instances.idle.idle_tabs {
+        head.push_str(&pages::attend(limit));
+    }
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
