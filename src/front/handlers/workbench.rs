@@ -59,7 +59,7 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
             Prepared::Wait(page) => return Ok(page),
         },
     };
-    let pass = page_pass::script(&context, request.headers()).await?;
+    let pass = page_pass::script(&context, request.headers()).await? + &pages::same_run(lease.run());
     let shaped = async { shape(&context, fetch(&context, lease, &parameters, request).await?, special, &pass).await };
     // An engine that hangs, or was stopped by a debugger, takes connections and answers none.
     tokio::time::timeout(config.instances.request_wait, shaped).await.unwrap_or_else(|_| Err(ApiError::no_answer()))
