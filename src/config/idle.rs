@@ -20,6 +20,8 @@ const PRESSURE: u8 = 40;
 pub struct Idle {
     /// How long nobody has to use one of which nothing runs; none means that none is ever stopped unasked.
     pub stop_after: Option<Duration>,
+    /// How long nobody has to be at an open tab before it gives the instance up; none means that an open tab is somebody.
+    pub idle_tabs: Option<Duration>,
     /// From this share of waiting on (percent), the host is short of memory; none means that nobody looks.
     pub memory_pressure: Option<u8>,
 }
@@ -42,7 +44,14 @@ pub(super) fn check(raw: &raw::Instances) -> Result<Idle, ConfigError> {
             Some(percent.ok_or_else(wrong)?)
         }
     };
-    Ok(Idle { stop_after, memory_pressure })
+    let idle_tabs = match raw.idle_tabs.as_deref().map(str::trim) {
+        None | Some("0" | "never") => None,
+        text => Some(duration("idle_tabs", text, Duration::ZERO)?).filter(|time| !time.is_zero()),
+    };
+    if idle_tabs.is_some_and(|time| time < SHORTEST) {
+        return Err(ConfigError::value("idle_tabs", "less than a second would take the editor from whoever is at it"));
+    }
+    Ok(Idle { stop_after, idle_tabs, memory_pressure })
 }
 
 #[cfg(test)]
@@ -58,11 +67,18 @@ mod tests {
     #[test]
     fn times_shares_and_neither() {
         let idle = checked(None, None).unwrap();
-        assert_eq!(idle, Idle { stop_after: Some(Duration::from_secs(600)), memory_pressure: Some(40) });
+        assert_eq!(idle, Idle { stop_after: Some(Duration::from_secs(600)), idle_tabs: None, memory_pressure: Some(40) });
         for off in ["0", "never", "0s"] {
             assert_eq!(checked(Some(off), None).unwrap().stop_after, None, "{off}");
         }
-        assert_eq!(checked(Some("2s"), Some("5 %")).unwrap(), Idle { stop_after: Some(Duration::from_secs(2)), memory_pressure: Some(5) });
+        let idle = checked(Some("2s"), Some("5 %")).unwrap();
+        assert_eq!((idle.stop_after, idle.memory_pressure), (Some(Duration::from_secs(2)), Some(5)));
+        let tabs = |text: &str| {
+            check(&raw::Instances { idle_tabs: Some(text.to_owned()), ..raw::Instances::default() }).map(|idle| idle.idle_tabs)
+        };
+        assert_eq!(tabs("1h").unwrap(), Some(Duration::from_secs(3600)));
+        assert_eq!(tabs("never").unwrap(), None);
+        assert!(tabs("5ms").is_err() && tabs("1").is_err());
         assert_eq!(checked(None, Some("off")).unwrap().memory_pressure, None);
         for (stop_after, memory_pressure) in
             [(Some("soon"), None), (Some("10ms"), None), (None, Some("40")), (None, Some("0%")), (None, Some("101%"))]

@@ -55,6 +55,7 @@ pub(super) struct Instances {
     pub(super) abandoned_after: Option<String>,
     pub(super) stop_after: Option<String>,
     pub(super) memory_pressure: Option<String>,
+    pub(super) idle_tabs: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -45,6 +45,25 @@ struct Overlay<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "same-run.html", config = "src/front/pages/askama.toml")]
+struct SameRun {
+    run: u64,
+}
+
+#[derive(Template)]
+#[template(path = "attend.html", config = "src/front/pages/askama.toml")]
+struct Attend {
+    milliseconds: u128,
+}
+
+#[derive(Template)]
+#[template(path = "asleep.html", config = "src/front/pages/askama.toml")]
+struct Asleep<'a> {
+    look: Look<'a>,
+    nonce: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "embed.html", config = "src/front/pages/askama.toml")]
 struct Embed<'a> {
     look: Look<'a>,
@@ -138,6 +157,23 @@ pub(super) fn installing(page: &Page, extension: &str, patience: u64) -> Respons
 /// whoever knows the page's.
 pub(super) fn overlay(page: &Page) -> String {
     Overlay { look: Look::of(page) }.render().unwrap_or_default()
+}
+
+/// Put into the workbench's page: loads it anew when it comes back to another run than the one it belongs to.
+pub(super) fn same_run(run: u64) -> String {
+    SameRun { run }.render().unwrap_or_default()
+}
+
+/// Put into the workbench's page when idle tabs count as nobody: leaves for [`asleep`] when nobody has been at it for so long. As a
+/// page that is left, because only so does the workbench close what it has open, and does not connect again.
+pub(super) fn attend(limit: std::time::Duration) -> String {
+    Attend { milliseconds: limit.as_millis() }.render().unwrap_or_default()
+}
+
+/// What a tab shows at which nobody was; goes back to the editor when somebody is.
+pub(super) fn asleep(page: &Page) -> Response<Body> {
+    let nonce = nonce();
+    html(page, &Asleep { look: Look::of(page), nonce: &nonce }, &nonce, "")
 }
 
 /// The frame that other pages embed; `query` goes to the editor inside, and so does the page pass.

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 
 import { freePort } from './apps.mjs';
 import { scene, until } from './support.mjs';
-import { editorText, openFromExplorer, openTerminal, save, typeAtEnd, typeCommand } from './workbench.mjs';
+import { editorText, openFromExplorer, openTerminal, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
 
 const config = '[instances]\nstop_after = "5s"\n';
 
@@ -83,4 +84,74 @@ test('a job that was detached goes on', scene({ config }, async (stage) => {
   assert.deepEqual([state, generation, usage.programs], ['running', left, ['sleep']]);
   process.kill(Number(fs.readFileSync(file, 'utf8')));
   await stopped(daemon, 'alice');
+}));
+
+const attended = '[instances]\nstop_after = "3s"\nidle_tabs = "25s"\n';
+
+test('an open tab at which nobody is gives its instance back, and has it again for whoever comes', scene({ config: attended }, async ({ daemon, project, visit }) => {
+  const page = await visit(`${daemon.url}i/alice/?folder=${project}`);
+  await openFromExplorer(page, 'notes.txt');
+  await typeAtEnd(page, 'not saved');
+  const { generation } = await status(daemon, 'alice');
+  page.watch.leave();
+  await page.locator('[data-hoody=asleep]').waitFor({ timeout: 60_000 });
+  await stopped(daemon, 'alice');
+  // Somebody comes back.
+  page.watch.leave();
+  await page.locator('h1').click();
+  await ready(page);
+  assert.equal(new URL(page.url()).search, `?folder=${project}`);
+  await until('what was not saved is still there', async () => (await editorText(page)) === 'one\nnot saved');
+  assert.equal(await page.locator('.tab.active.dirty').count(), 1);
+  assert.ok((await status(daemon, 'alice')).generation > generation);
+}));
+
+/** A way to the daemon that can be cut and mended. */
+async function line(daemon) {
+  const sockets = new Set();
+  let whole = true;
+  const server = net.createServer((client) => {
+    if (!whole) return client.destroy();
+    const far = net.connect(daemon.port, '127.0.0.1');
+    for (const [one, other] of [[client, far], [far, client]]) {
+      sockets.add(one);
+      one.on('error', () => other.destroy());
+      one.pipe(other);
+    }
+  });
+  const cut = () => {
+    whole = false;
+    for (const socket of sockets) socket.destroy();
+  };
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${server.address().port}/`, cut, mend: () => (whole = true), end: () => (cut(), server.close()) };
+}
+
+test('a tab that was away when its editor was stopped finds it again, and asks only about what was not saved', scene({ config }, async ({ daemon, project, visit }) => {
+  const way = await line(daemon);
+  const away = async (page) => {
+    await page.evaluate(() => (globalThis.before = true));
+    way.cut();
+    await stopped(daemon, 'alice');
+    way.mend();
+  };
+  const dialogs = (page) => page.locator('.monaco-dialog-box:visible');
+  try {
+    const page = await visit(`${way.url}i/alice/?folder=${project}`);
+    // Requests that are cut, and the workbench's words on it, are what this is about.
+    page.watch.expect(/./);
+    await openFromExplorer(page, 'notes.txt');
+    await away(page);
+    await until('the page was loaded anew', () => page.evaluate(() => !globalThis.before), 60_000);
+    await ready(page);
+    assert.equal(await dialogs(page).count(), 0);
+    await openFromExplorer(page, 'notes.txt');
+    await typeAtEnd(page, 'not saved');
+    await away(page);
+    await dialogs(page).waitFor({ timeout: 60_000 });
+    assert.ok(await page.evaluate(() => globalThis.before), 'it is left to whoever wrote it');
+    assert.equal(await editorText(page), 'one\nnot saved');
+  } finally {
+    way.end();
+  }
 }));

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
+use super::super::pages;
 use crate::config::Page;
 use crate::engine::Engine;
 use crate::model::InstanceId;
@@ -23,6 +24,9 @@ const FILES: [(&str, &str, &[u8]); 7] = [
     ("out/browser/serviceWorker.js", "text/javascript; charset=utf-8", include_bytes!("../pages/media/service-worker.js")),
 ];
 
+/// The page of a tab at which nobody was (`pages/attend.html` leads there).
+const ASLEEP: &str = "page/asleep";
+
 pub(super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
     if let Some((kind, content)) = context.live.custom.get(name) {
         return Ok(cached(kind, content, if name == "page/logo" { "max-age=300" } else { "public, max-age=31536000, immutable" }));
@@ -32,6 +36,9 @@ pub(super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, 
     }
     if let Some((kind, content)) = super::extension_view::file(name) {
         return Ok(cached(kind, content, "public, max-age=86400"));
+    }
+    if name == ASLEEP {
+        return Ok(pages::asleep(&context.live.config.page));
     }
     let (_, kind, content) = FILES.iter().find(|(known, ..)| *known == name).ok_or_else(ApiError::not_found)?;
     let mut response = cached(kind, Bytes::from_static(content), "public, max-age=86400");

@@ -173,6 +173,9 @@ async fn shape(
     head.push_str(pages::RECONNECT);
     let own = special.as_ref().map(|special| &special.settings);
     head.push_str(&touch::head(&page.touch, files::short_name(page, &context.instance), own));
+    if let Some(limit) = context.live.config.instances.idle.idle_tabs {
+        head.push_str(&pages::attend(limit));
+    }
     if let Some(special) = special {
         settings.extend(special.settings);
         options.extend(special.options);
