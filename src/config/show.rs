@@ -53,6 +53,7 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "keep_terminals": time(config.instances.keep_terminals),
             "abandoned_after": time(config.instances.abandoned_after),
             "stop_after": config.instances.idle.stop_after.map_or_else(|| "never".to_owned(), time),
+            "idle_tabs": config.instances.idle.idle_tabs.map_or_else(|| "never".to_owned(), time),
             "memory_pressure": config.instances.idle.memory_pressure.map_or_else(|| "off".to_owned(), |percent| format!("{percent}%")),
         },
         "extensions": {

@@ -45,12 +45,6 @@ struct Overlay<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "same-run.html", config = "src/front/pages/askama.toml")]
-struct SameRun {
-    run: u64,
-}
-
-#[derive(Template)]
 #[template(path = "attend.html", config = "src/front/pages/askama.toml")]
 struct Attend {
     milliseconds: u128,
@@ -157,11 +151,6 @@ pub(super) fn installing(page: &Page, extension: &str, patience: u64) -> Respons
 /// whoever knows the page's.
 pub(super) fn overlay(page: &Page) -> String {
     Overlay { look: Look::of(page) }.render().unwrap_or_default()
-}
-
-/// Put into the workbench's page: loads it anew when it comes back to another run than the one it belongs to.
-pub(super) fn same_run(run: u64) -> String {
-    SameRun { run }.render().unwrap_or_default()
 }
 
 /// Put into the workbench's page when idle tabs count as nobody: leaves for [`asleep`] when nobody has been at it for so long. As a

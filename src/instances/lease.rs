@@ -34,11 +34,6 @@ impl Lease {
         self.generation
     }
 
-    /// A number of this run that outlasts the daemon; see [`Connector::run`].
-    pub fn run(&self) -> u64 {
-        self.connector.run()
-    }
-
     /// A way to connect to its engine, good without the lease for as long as this run lasts; it holds nothing of the run.
     pub fn connect_engine(&self) -> impl Fn() -> BoxFuture<'static, io::Result<Stream>> + Send + Sync + use<> {
         let connector = Arc::downgrade(&self.connector);

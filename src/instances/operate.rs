@@ -52,12 +52,6 @@ impl Instances {
         self.table().values().filter(running).map(clock).collect()
     }
 
-    /// The number of its run, when it runs; see [`Connector::run`](crate::launch::Connector::run).
-    pub fn run(&self, id: &InstanceId) -> Option<u64> {
-        let connector = self.known(id)?.cell().connector.clone();
-        connector.map(|connector| connector.run())
-    }
-
     /// What an instance uses; none when it does not run, or when nobody can tell. Counts as no use of it.
     pub async fn usage(&self, id: &InstanceId) -> Option<Usage> {
         let connector = self.known(id)?.cell().connector.clone()?;

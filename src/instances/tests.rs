@@ -59,10 +59,6 @@ impl Connector for Way {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 
-    fn run(&self) -> u64 {
-        1
-    }
-
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(async {
             self.0.asked.fetch_add(1, Ordering::SeqCst);

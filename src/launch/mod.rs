@@ -145,9 +145,6 @@ pub trait Connector: Send + Sync + 'static {
     /// [`ExtensionNews`](crate::model::ExtensionNews), a line each; what is hung up on goes on.
     fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>>;
 
-    /// A number that no other run of the instance has, the same for as long as this one lasts, whoever asks.
-    fn run(&self) -> u64;
-
     /// What it uses at this moment, and how much of that is the user's.
     ///
     /// # Errors

@@ -106,7 +106,7 @@ impl ProcessLauncher {
             lock(&self.running).insert(id.clone(), pid);
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
-        let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members), since: now() };
+        let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
         let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
         let running = Arc::clone(&self.running);
@@ -246,13 +246,6 @@ struct Main {
     pid: Option<Pid>,
     dir: PathBuf,
     members: Arc<Members>,
-    /// When it was spawned, in microseconds of the epoch.
-    since: u64,
-}
-
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(0)
 }
 
 /// Where the engine's own command line finds what the engine does, marked as a process of the same instance.
@@ -280,10 +273,6 @@ impl Connector for ProcessConnector {
             std::thread::Builder::new().name("extensions".to_owned()).spawn(move || work(&place, job, theirs))?;
             Stream::from_fd(ours.into())
         })
-    }
-
-    fn run(&self) -> u64 {
-        self.main.since
     }
 
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {

@@ -257,10 +257,6 @@ impl Connector for Agent {
         Box::pin(self.open(AgentRequest::Extensions { what: job }))
     }
 
-    fn run(&self) -> u64 {
-        usage::run(&self.id)
-    }
-
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(usage::of(self))
     }

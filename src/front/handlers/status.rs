@@ -14,8 +14,6 @@ struct Answer<'a> {
     #[serde(flatten)]
     state: InstanceState,
     generation: u64,
-    /// Names the run, also after the daemon was restarted; null when it does not run.
-    run: Option<String>,
     /// Requests and websockets that use it at this moment.
     clients: usize,
     /// How long nobody has used it, in seconds; null while somebody does.
@@ -31,7 +29,6 @@ pub(super) async fn answer(context: &Context) -> Response<Body> {
         instance: &context.instance,
         state: status.state.for_client(),
         generation: status.generation,
-        run: context.app.instances.run(&context.instance).map(|run| run.to_string()),
         clients,
         idle_seconds: idle.map(|idle| idle.as_secs()),
         usage,

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::agent::{Agent, DEADLINE};
-use crate::model::{InstanceId, Usage};
+use crate::model::Usage;
 use crate::proto::unit::{HIERARCHY, SLICE_PATH, control_group};
 use crate::proto::{AgentAnswer, AgentRequest};
 use crate::sys;
@@ -21,12 +20,6 @@ pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
     };
     let group = control_group(&agent.id);
     Ok(Usage { memory: memory(&group).unwrap_or(usage.memory), cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec), ..usage })
-}
-
-/// The inode of its control group, which is made anew with each start of the unit and numbered by the kernel in one row; it outlasts
-/// this process, as the run does. 0 when there is none.
-pub(super) fn run(id: &InstanceId) -> u64 {
-    fs::metadata(control_group(id)).map_or(0, |group| group.ino())
 }
 
 /// The worse of the whole host's, and of what the instances have because of their own common ceiling. Read from control groups: of
