@@ -136,7 +136,12 @@ function marked(wanted) {
 }
 
 function parent(pid) {
-  // The name in parentheses may hold anything, so the fields are counted from its end.
-  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  try {
+    // The name in parentheses may hold anything, so the fields are counted from its end.
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    // It has ended since it was found.
+    return undefined;
+  }
 }
