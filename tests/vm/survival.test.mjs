@@ -131,6 +131,7 @@ describe('survival', { timeout: 300_000 }, () => {
   test('an instance that the operator stops stays stopped, and says so', scene({ start: false }, async ({ visit, profile }) => {
     const open = await visit(address());
     open.watch.expect(/./);
+    await open.evaluate(() => (globalThis.sameDocument = true));
     const cursor = (await out('journalctl --sync; journalctl -q -n1 -o cat --show-cursor | tail -n1')).replace('-- cursor: ', '');
     await vm.sh('systemctl stop hoody-code-instance@alice');
     const status = await host.state('alice', 'failed');
@@ -156,8 +157,10 @@ describe('survival', { timeout: 300_000 }, () => {
     await ready(fresh);
     await host.state('alice', 'running');
     await picture(fresh, 'vm-started-again');
-    // The old tab finds an engine that does not know it, and says what to do.
-    await open.locator('.monaco-dialog-box:visible').waitFor({ timeout: 60_000 });
+    // The old tab finds an engine that does not know it, and loads itself anew.
+    const anew = () => open.evaluate(() => !globalThis.sameDocument).catch(() => false);
+    await host.until('the old tab is loaded anew', anew, { deadline: 60_000 });
+    await ready(open);
     await picture(open, 'vm-started-again-old-tab');
   }));
 
