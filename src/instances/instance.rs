@@ -52,6 +52,11 @@ impl Instance {
         self.status.borrow().clone()
     }
 
+    /// What `look` finds in its status, without a copy of it.
+    pub(super) fn peek<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.status.borrow())
+    }
+
     pub(super) fn follow(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }

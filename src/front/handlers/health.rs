@@ -107,7 +107,8 @@ fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources, ce
     }
     let count = |state| census.get(state).copied().unwrap_or(0);
     // One that fails may be its own fault; all of them are ours.
-    if app.instances.unstartable() > 0 && count("running") + count("starting") + count("stopping") == 0 {
+    let some_run = count("running") + count("starting") + count("stopping") > 0;
+    if !some_run && count("failed") > 0 && app.instances.unstartable() > 0 {
         reasons.push("starts_failing");
     }
     if app.instances.drain().is_some() {
