@@ -139,7 +139,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::LoginApi => "GET, HEAD, POST",
         Target::Extensions => "GET, HEAD, POST",
         Target::Extension(_) => "DELETE",
-        Target::State => "GET, HEAD, PATCH, PUT",
+        Target::State => "GET, HEAD, PATCH",
         _ => "GET, HEAD",
     };
     if !allow.split(", ").any(|method| request.method() == method) {

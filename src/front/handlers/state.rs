@@ -57,11 +57,11 @@ struct Changed {
     scopes: BTreeMap<String, Updated>,
 }
 
-/// `GET` and `PATCH …/state`; `PUT` is taken for the same.
+/// `GET` and `PATCH …/state`.
 pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     page_pass::check(context, request.headers()).await?;
     let gzip = takes_gzip(request.headers());
-    if matches!(*request.method(), Method::PATCH | Method::PUT) {
+    if request.method() == Method::PATCH {
         return Ok(packed(&change(context, request).await?, gzip));
     }
     let roaming = context.app.store.roaming();
