@@ -45,16 +45,27 @@ pub enum Part {
     ExtensionHost,
 }
 
-/// Ends the connection that `token` stands for, over a fresh connection to the engine; false when it stands for none of this kind.
-/// Comes back when the engine has been told, and has had a moment to act on it.
+/// Ends the connection that `token` stands for, over a fresh connection to the engine; false when it stands for none of this kind, or
+/// when `still` says in the last moment that nobody wants that any more. Comes back when the engine has been told, and has had a
+/// moment to act on it.
 ///
 /// # Errors
 /// When the engine does not answer, or not as expected.
-pub async fn end(stream: impl AsyncRead + AsyncWrite + Unpin, token: &ReconnectionToken, part: Part) -> io::Result<bool> {
-    timeout(DEADLINE, exchange(stream, token, part)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+pub async fn end(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    token: &ReconnectionToken,
+    part: Part,
+    still: impl Fn() -> bool,
+) -> io::Result<bool> {
+    timeout(DEADLINE, exchange(stream, token, part, still)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, token: &ReconnectionToken, part: Part) -> io::Result<bool> {
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    token: &ReconnectionToken,
+    part: Part,
+    still: impl Fn() -> bool,
+) -> io::Result<bool> {
     stream.write_all(upgrade(token).as_bytes()).await?;
     let answer = head(&mut stream).await?;
     if !answer.starts_with(b"HTTP/1.1 101 ") {
@@ -84,6 +95,10 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, token: &Recon
         let mut content = (&mut stream).take(length);
         tokio::io::copy(&mut content, &mut tokio::io::sink()).await?;
         paused = kind != RESUME;
+    }
+    if !still() {
+        // Without the goodbye the engine takes this for a network that broke, and the page comes back as after any such.
+        return Ok(false);
     }
     stream.write_all(&message(DISCONNECT, &Value::Null)).await?;
     // What it still had to say to the page is nobody's any more. An extension host takes its time to end; it has heard us.
@@ -179,7 +194,7 @@ mod tests {
     async fn ending(part: Part, last: Value) -> (io::Result<bool>, Value, bool) {
         let token = "0fd2a1b4-61f0".parse().unwrap();
         let (ours, theirs) = duplex(64);
-        let (ended, (asked, goodbye)) = tokio::join!(end(ours, &token, part), play(theirs, last));
+        let (ended, (asked, goodbye)) = tokio::join!(end(ours, &token, part, || true), play(theirs, last));
         (ended, asked, goodbye)
     }
 
@@ -211,7 +226,7 @@ mod tests {
             let (ours, mut theirs) = duplex(4096);
             theirs.write_all(answer.as_bytes()).await.unwrap();
             theirs.shutdown().await.unwrap();
-            assert!(end(ours, &token, Part::Management).await.is_err(), "{answer:?}");
+            assert!(end(ours, &token, Part::Management, || true).await.is_err(), "{answer:?}");
         }
     }
 }

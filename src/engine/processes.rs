@@ -14,10 +14,9 @@ use crate::sys::Process;
 /// How the process in which the engine keeps its terminals says what it is.
 const PTY_HOST: &str = "--type=ptyHost";
 
-/// Shells, by the name of their program's file. One that is not in here counts as the user's: better kept than lost.
-const SHELLS: &[&str] = &[
-    "ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "ksh93", "mksh", "nu", "pwsh", "rbash", "sh", "tcsh", "xonsh", "zsh",
-];
+/// Shells, by the name of their program's file. One that is not in here counts as the user's: better kept than lost. Those that run
+/// most of what they are told inside themselves (pwsh, nu, elvish, ksh93, xonsh) are not: from outside they look idle while they work.
+const SHELLS: &[&str] = &["ash", "bash", "busybox", "csh", "dash", "fish", "mksh", "rbash", "sh", "tcsh", "zsh"];
 
 /// Options of shells whose value is the next argument, and no script.
 const WITH_VALUE: &[&str] = &["--init-file", "--rcfile", "-O", "+O", "-o", "+o", "--init-command", "-C", "--config", "--env-config"];

@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait before an engine that did not answer is asked again.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// How many are ended of one instance before it is others' turn: an engine can take its time for each.
+const MOST_OF_ONE: usize = 4;
+
 /// In how many instances something is ended at the same time.
 const AT_A_TIME: usize = 8;
 
@@ -109,8 +112,9 @@ pub(super) async fn run(app: Arc<App>) {
         let after = app.live().config.instances.abandoned_after;
         let mut all: BTreeMap<InstanceId, Vec<Due>> = BTreeMap::new();
         for due in app.abandoned.table().due(now, after, |id| app.instances.reach(id).map(|(generation, _)| generation)) {
-            if !later.contains_key(&due.id) {
-                all.entry(due.id.clone()).or_default().push(due);
+            let round = all.entry(due.id.clone()).or_default();
+            if round.len() < MOST_OF_ONE && !later.contains_key(&due.id) {
+                round.push(due);
             }
         }
         let silent: Vec<Option<InstanceId>> =
@@ -137,7 +141,7 @@ async fn end(app: &App, due: &Due) -> io::Result<()> {
     if !app.abandoned.table().is_gone(due) {
         return Ok(());
     }
-    let found = connection::end(stream, &due.token, due.part).await?;
+    let found = connection::end(stream, &due.token, due.part, || app.abandoned.table().is_gone(due)).await?;
     app.abandoned.table().ended(due, found);
     if found {
         let what = match due.part {

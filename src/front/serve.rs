@@ -162,6 +162,9 @@ pub async fn serve(
     let slots = Arc::new(Semaphore::new(limits.connections));
     let operators = Arc::new(Semaphore::new(MOST_OPERATORS));
     let (doors, listeners): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|bound| bound.kind.is_operators());
+    // Whoever can look at the metrics must not be able to keep the operator out.
+    let (windows, doors): (Vec<_>, Vec<_>) = doors.into_iter().partition(|bound| bound.kind == Kind::Metrics);
+    let lookers = Arc::new(Semaphore::new(MOST_OPERATORS));
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
     let mut heartbeat = watchdog();
@@ -190,6 +193,7 @@ pub async fn serve(
             accepted = accept(&listeners, &slots) => accepted,
             // The operator's own door: whatever crowd is at the others, this one opens.
             accepted = accept(&doors, &operators) => accepted,
+            accepted = accept(&windows, &lookers) => accepted,
         };
         match accepted {
             Ok(arrival) => {
@@ -205,7 +209,7 @@ pub async fn serve(
             }
         }
     };
-    drop((listeners, doors));
+    drop((listeners, doors, windows));
     watching.abort();
     ending.abort();
     tending.abort();

@@ -56,6 +56,8 @@ pub struct Due {
     pub token: ReconnectionToken,
     /// As what.
     pub part: Part,
+    /// Since when its page is gone: one that came back and went again is not the same.
+    pub since: Option<Instant>,
 }
 
 impl Connections {
@@ -114,7 +116,7 @@ impl Connections {
                 let (part, patience) =
                     if known.rest { (Part::Management, after.saturating_mul(REST)) } else { (Part::ExtensionHost, after) };
                 if known.since.is_some_and(|since| now.duration_since(since) >= patience) {
-                    all.push(Due { id: id.clone(), token: token.clone(), part });
+                    all.push(Due { id: id.clone(), token: token.clone(), part, since: known.since });
                 }
             }
         }
@@ -124,7 +126,7 @@ impl Connections {
     /// Whether it is still to be ended: its page may have come back since it was due.
     pub fn is_gone(&self, due: &Due) -> bool {
         let known = self.instances.get(&due.id).and_then(|run| run.known.get(&due.token));
-        known.is_some_and(|known| known.since.is_some() && known.rest == (due.part == Part::Management))
+        known.is_some_and(|known| known.since.is_some() && known.since == due.since && known.rest == (due.part == Part::Management))
     }
 
     /// It was tried: `found` says whether the engine knew the connection as what it was ended as.

@@ -62,8 +62,8 @@ enum Seen {
     /// Nobody has looked since it was used last.
     #[default]
     Unknown,
-    /// Nothing of the user's ran.
-    Quiet,
+    /// Nothing of the user's ran, when it had been unused for so long.
+    Quiet(Duration),
     /// Something did.
     Busy,
 }
@@ -96,9 +96,13 @@ impl Watch {
                 self.seen = Seen::Busy;
                 Step::Trim(wait)
             }
-            (Some(0), Seen::Quiet) => Step::Stop,
+            // Whoever asked first: two who ask at the same moment have looked once.
+            (Some(0), Seen::Quiet(at)) => match (*at + CONFIRM).saturating_sub(idle.unwrap_or_default()) {
+                Duration::ZERO => Step::Stop,
+                rest => Step::Later(rest),
+            },
             (Some(0), _) => {
-                self.seen = Seen::Quiet;
+                self.seen = Seen::Quiet(idle.unwrap_or_default());
                 Step::Later(CONFIRM)
             }
         }

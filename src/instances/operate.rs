@@ -11,17 +11,22 @@ use super::starter;
 use crate::launch::{Connector, Known, LaunchError, Left};
 use crate::model::{InstanceId, InstanceState, Usage};
 
+/// How long one that was found running is kept at least, however long nobody had used it.
+const GRACE: Duration = Duration::from_secs(30);
+
 impl Instances {
     /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
     ///
     /// # Errors
     /// When the launcher cannot tell what there is.
     pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
+        let longest = self.0.settings().stop_after.map_or(Duration::MAX, |time| time.saturating_sub(GRACE));
         let mut running = 0;
         for (id, left) in self.0.launcher.adopt().await? {
             let now = Instant::now();
             let (machine, launched) = match left {
-                Left::Running(launched) => (Machine::adopted(now, idle(&id)), Some(launched)),
+                // Whoever uses it is just about to come back, and what was written down last is some seconds old.
+                Left::Running(launched) => (Machine::adopted(now, idle(&id).min(longest)), Some(launched)),
                 Left::Ended(cause) => (Machine::found_ended(now, cause), None),
             };
             let instance = Arc::new(self.0.instance(id.clone(), machine));

@@ -9,15 +9,15 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{RoamingError, StoreError};
 use crate::model::InstanceId;
@@ -48,6 +48,9 @@ const MAX_FILES_BYTES: u64 = 64 << 20;
 
 /// The most readings and writings at a time, of all instances: each holds a scope in memory.
 const MAX_AT_ONCE: usize = 8;
+
+/// The most requests of one instance that are read and carried out at a time.
+const MAX_OF_ONE: usize = 2;
 
 /// What scopes of folders begin with.
 const FOLDERS: &str = "workspace/";
@@ -123,6 +126,13 @@ pub struct News {
     pub entries: BTreeMap<String, Option<String>>,
 }
 
+impl News {
+    /// How many bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, String::len)).sum()
+    }
+}
+
 /// The roaming state of all instances.
 #[derive(Clone, Debug)]
 pub struct Roaming(Arc<Inner>);
@@ -133,13 +143,18 @@ struct Inner {
     /// One writer per scope; several scopes share one of these.
     locks: [Mutex<()>; 32],
     slots: Semaphore,
+    /// Readings of heads alone, for pages that are opened: they wait for no others.
+    looks: Semaphore,
+    /// Whose turn it is among the requests of one instance.
+    turns: Mutex<HashMap<InstanceId, Weak<Semaphore>>>,
 }
 
 impl Roaming {
     /// A store below `dir`, which has a directory per instance.
     pub fn new(dir: PathBuf) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        Self(Arc::new(Inner { dir, locks, slots: Semaphore::new(MAX_AT_ONCE) }))
+        let (slots, looks) = (Semaphore::new(MAX_AT_ONCE), Semaphore::new(MAX_AT_ONCE));
+        Self(Arc::new(Inner { dir, locks, slots, looks, turns: Mutex::default() }))
     }
 
     /// Where each of `scopes` is, and all scopes of the instance that begin with `prefix` (at most `most` of them).
@@ -154,13 +169,31 @@ impl Roaming {
         most: usize,
     ) -> Result<BTreeMap<String, Position>, RoamingError> {
         let id = id.clone();
-        self.run(move |inner| {
+        self.run_in(&self.0.looks, move |inner| {
             let mut positions: BTreeMap<_, _> = scopes.into_iter().map(|scope| (scope.clone(), inner.position(&id, &scope))).collect();
             let more = inner.list(&id, file::kind(prefix)).into_iter().filter(|info| info.scope.starts_with(prefix));
             positions.extend(more.take(most).map(|info| (info.scope, info.at)));
             Ok(positions)
         })
         .await
+    }
+
+    /// Waits until few others of this instance change something: one instance has no more than its share of what all have.
+    ///
+    /// # Errors
+    /// Never, unless the daemon is going down.
+    pub async fn turn(&self, id: &InstanceId) -> Result<OwnedSemaphorePermit, RoamingError> {
+        let turns = {
+            let mut all = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, turns| turns.strong_count() > 0);
+            let known = all.get(id).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turns = Arc::new(Semaphore::new(MAX_OF_ONE));
+                all.insert(id.clone(), Arc::downgrade(&turns));
+                turns
+            })
+        };
+        turns.acquire_owned().await.map_err(|_| RoamingError::Lost)
     }
 
     /// All scopes of an instance.
@@ -186,7 +219,15 @@ impl Roaming {
         T: Send + 'static,
         F: FnOnce(&Inner) -> Result<T, RoamingError> + Send + 'static,
     {
-        let _slot = self.0.slots.acquire().await.map_err(|_| RoamingError::Lost)?;
+        self.run_in(&self.0.slots, work).await
+    }
+
+    async fn run_in<T, F>(&self, slots: &Semaphore, work: F) -> Result<T, RoamingError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Inner) -> Result<T, RoamingError> + Send + 'static,
+    {
+        let _slot = slots.acquire().await.map_err(|_| RoamingError::Lost)?;
         let inner = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || work(&inner)).await.map_err(|_| RoamingError::Lost)?
     }

@@ -165,8 +165,16 @@ impl Shared {
             };
             match instance.look(Need::Room, self.settings().stop_after, Some(usage.as_ref())) {
                 Step::Stop => return true,
-                Step::Later(pause) if usage.is_some_and(|usage| usage.user_processes == 0) && pause < Duration::from_secs(1) => {
+                Step::Later(pause) if usage.as_ref().is_some_and(|usage| usage.user_processes == 0) && pause < Duration::from_secs(1) => {
                     tokio::time::sleep(pause).await;
+                }
+                // Once per idle time, and this was it.
+                Step::Trim(_) => {
+                    let bytes = usage.map(|usage| usage.memory).unwrap_or_default();
+                    if let Err(e) = self.launcher.trim(&instance.id, bytes).await {
+                        tracing::debug!(instance = %instance.id, "not trimmed: {e}");
+                    }
+                    return false;
                 }
                 _ => return false,
             }

@@ -75,8 +75,8 @@ where
         };
         tokio::pin!(up, down);
         tokio::select! {
-            // A client that says goodbye makes the upstream end as well.
-            End::Source = &mut up => !matches!(timeout(LINGER, &mut down).await, Ok(End::Source)),
+            // A client that says goodbye makes the upstream end as well. An upstream that takes nothing more is done for.
+            end = &mut up => !matches!(timeout(LINGER, &mut down).await, Ok(End::Source)) && matches!(end, End::Source),
             end = &mut down => matches!(end, End::Target),
             () = cut => false,
         }

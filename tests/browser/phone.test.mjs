@@ -124,7 +124,8 @@ test('a phone leaves the layout of other devices alone', scene(async ({ daemon, 
   await page.locator('.monaco-workbench.nosidebar').waitFor();
   await page.locator('.part.titlebar .codicon-panel-layout-icon-off').click();
   await page.locator('.part.panel:visible .terminal-wrapper').first().waitFor();
-  // Kept: the panel was open here, and is so again.
+  // Kept: the panel was open here, and is so again. VS Code writes its state down every few seconds.
+  await page.waitForFunction(() => Object.entries(localStorage).some(([key, value]) => key.startsWith('hoody-phone:') && value.includes('"workbench.panel.hidden":"false"')));
   page.watch.leave();
   await page.reload({ waitUntil: 'commit' });
   await page.locator('.monaco-workbench.nosidebar:not(.nopanel) .part.panel .terminal-wrapper').first().waitFor();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,7 +19,9 @@ use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::page_pass;
 use super::super::query::Parameters;
-use crate::instances::{RoamingError, Sender, Update, Updated};
+use super::open::blocking;
+use super::while_signed_in;
+use crate::instances::{News, RoamingError, Sender, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
 
 /// The module that runs in the editor's page, of several files.
@@ -31,6 +34,15 @@ const MODULE: &str = concat!(
 
 /// The most bytes of a request: one value of the greatest length, with every quote in it escaped.
 const MAX_BODY: usize = 5 << 20;
+
+/// The most bytes of news in one answer: two scopes that are full.
+const MAX_NEWS: usize = 16 << 20;
+
+/// How long a request may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the editor's page waits to hear how far the state is.
+const PATIENCE_FOR_PAGE: Duration = Duration::from_secs(2);
 
 /// The most scopes in one request.
 const MAX_SCOPES: usize = 32;
@@ -62,7 +74,10 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
     page_pass::check(context, request.headers()).await?;
     let gzip = takes_gzip(request.headers());
     if request.method() == Method::PATCH {
-        return Ok(packed(&change(context, request).await?, gzip));
+        // Before the body is read: what waits for its turn holds nothing.
+        let _turn = context.app.store.roaming().turn(&context.instance).await?;
+        let changed = change(context, request).await?;
+        return blocking(move || packed(&changed, gzip)).await;
     }
     let roaming = context.app.store.roaming();
     let query = request.uri().query().unwrap_or_default();
@@ -77,7 +92,10 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
 
 async fn change(context: &Context, request: Request<Incoming>) -> Result<Changed, ApiError> {
     let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
-    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| match e.downcast::<http_body_util::LengthLimitError>() {
+    // What is sent piece by piece must not arrive after its sender was signed out, and the instance was given to somebody else.
+    let body = Limited::new(while_signed_in(context, body), MAX_BODY).collect();
+    let body = tokio::time::timeout(PATIENCE, body).await.map_err(|_| ApiError::new(ErrorCode::BadRequest, "the request took too long"))?;
+    let body = body.map_err(|e| match e.downcast::<http_body_util::LengthLimitError>() {
         Ok(_) => ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_BODY} bytes at a time")),
         Err(e) => ApiError::new(ErrorCode::BadRequest, format!("the request broke off: {e}")),
     })?;
@@ -85,10 +103,14 @@ async fn change(context: &Context, request: Request<Incoming>) -> Result<Changed
     if changes.page.len() > MAX_PAGE || changes.scopes.len() > MAX_SCOPES {
         return Err(ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_SCOPES} scopes, and {MAX_PAGE} bytes of a page's name")));
     }
-    let mut scopes = BTreeMap::new();
+    let (mut scopes, mut bytes) = (BTreeMap::new(), 0);
     for (scope, update) in changes.scopes {
         let sender = Sender { page: changes.page.clone(), sequence: changes.sequence };
         let updated = context.app.store.roaming().update(&context.instance, scope.clone(), sender, update).await?;
+        bytes += updated.news.as_ref().map_or(0, News::bytes);
+        if bytes > MAX_NEWS {
+            return Err(ApiError::new(ErrorCode::TooLarge, "what is new is too much for one answer: ask for fewer scopes at a time"));
+        }
         scopes.insert(scope, updated);
     }
     Ok(Changed { scopes })
@@ -100,7 +122,9 @@ pub(super) async fn module(context: &Context, parameters: &Parameters) -> Result
     let workspace = workspace(parameters);
     let mut names: Vec<String> = ["global", "global-shared", "local"].map(str::to_owned).into();
     names.push(workspace.clone());
-    let positions = context.app.store.roaming().positions(&context.instance, names, "profile/", MAX_PROFILES).await?;
+    let positions = context.app.store.roaming().positions(&context.instance, names, "profile/", MAX_PROFILES);
+    // A disk that hangs must not keep the editor from opening.
+    let positions = tokio::time::timeout(PATIENCE_FOR_PAGE, positions).await.map_err(ApiError::internal)??;
     let scopes: BTreeMap<_, _> = positions.iter().map(|(scope, at)| (scope, json!([at.epoch, at.revision]))).collect();
     let extension = parameters.extension.is_some();
     let config = json!({"instance": context.instance, "workspace": workspace, "scopes": scopes, "extension": extension});

@@ -16,8 +16,8 @@ fn due(table: &mut Connections, now: Instant) -> Vec<Due> {
     due
 }
 
-fn of(n: usize, part: Part) -> Due {
-    Due { id: id(), token: token(n), part }
+fn of(n: usize, part: Part, since: Instant) -> Due {
+    Due { id: id(), token: token(n), part, since: Some(since) }
 }
 
 #[test]
@@ -28,9 +28,9 @@ fn what_was_left_is_due_after_a_while() {
     assert_eq!(due(&mut table, now + AFTER * 100), [], "an open one is never due");
     table.closed(&id(), 1, &token(1), now);
     assert_eq!(due(&mut table, now + AFTER / 2), []);
-    assert_eq!(due(&mut table, now + AFTER), [of(1, Part::ExtensionHost)]);
-    assert!(table.is_gone(&of(1, Part::ExtensionHost)));
-    table.ended(&of(1, Part::ExtensionHost), true);
+    assert_eq!(due(&mut table, now + AFTER), [of(1, Part::ExtensionHost, now)]);
+    assert!(table.is_gone(&of(1, Part::ExtensionHost, now)));
+    table.ended(&of(1, Part::ExtensionHost, now), true);
     assert_eq!(due(&mut table, now + AFTER * 100), [], "ended is ended");
 }
 
@@ -46,6 +46,9 @@ fn who_comes_back_in_time_keeps_it() {
     let late = due(&mut table, now + AFTER).remove(0);
     table.opened(&id(), 1, &token(1));
     assert!(!table.is_gone(&late), "in the moment it was to be ended");
+    table.closed(&id(), 1, &token(1), now + AFTER);
+    assert!(!table.is_gone(&late), "gone again, for a moment only");
+    table.opened(&id(), 1, &token(1));
     table.ended(&late, true);
     assert_eq!(table.all()[&id()], [token(1)]);
 }
@@ -64,9 +67,9 @@ fn what_is_held_and_no_extension_hosts_is_kept_longer() {
     }
     assert_eq!(table.all()[&id()], [token(2)], "the third is nobody's: neither known nor held");
     assert_eq!(due(&mut table, now + AFTER * 9), []);
-    assert_eq!(due(&mut table, now + AFTER * 10), [of(2, Part::Management)]);
-    assert!(table.is_gone(&of(2, Part::Management)) && !table.is_gone(&of(2, Part::ExtensionHost)));
-    table.ended(&of(2, Part::Management), true);
+    assert_eq!(due(&mut table, now + AFTER * 10), [of(2, Part::Management, now)]);
+    assert!(table.is_gone(&of(2, Part::Management, now)) && !table.is_gone(&of(2, Part::ExtensionHost, now)));
+    table.ended(&of(2, Part::Management, now), true);
     assert_eq!(table.all().len(), 0);
 }
 
@@ -111,5 +114,5 @@ fn a_successor_goes_on() {
     let read: BTreeMap<InstanceId, Vec<ReconnectionToken>> = serde_json::from_slice(&written).unwrap();
     let mut table = Connections::default();
     table.restore(&id(), 1, &read[&id()], now);
-    assert_eq!(due(&mut table, now + AFTER), [of(1, Part::ExtensionHost)]);
+    assert_eq!(due(&mut table, now + AFTER), [of(1, Part::ExtensionHost, now)]);
 }

@@ -156,7 +156,16 @@ class Roaming {
       ask[scope] = { since: seen.at, changes: this.encode(sent), unless_newer: true, want: true };
     }));
     if (Object.keys(ask).length === 0) return;
-    const answer = await this.send(ask, { signal: AbortSignal.timeout(PATIENCE) });
+    const signal = AbortSignal.timeout(PATIENCE);
+    const answer = await this.send(ask, { signal }).catch((error) => {
+      if (!error.refused) throw error;
+      // Something that was left here is refused: that keeps it from the others, and nothing of theirs from here.
+      for (const scope of Object.keys(ask)) {
+        ask[scope].changes = {};
+        marked.set(scope, new Map());
+      }
+      return this.send(ask, { signal });
+    });
     await Promise.all(Object.entries(answer.scopes).map(([scope, updated]) => this.take(scope, updated, marked.get(scope), ask[scope].since)));
     // Secrets that were left here, and others that came there since.
     const [mine, theirs] = [marked.get('local')?.get(SECRETS)?.value, answer.scopes.local?.news.entries[SECRETS]];
@@ -172,6 +181,8 @@ class Roaming {
   /** Puts news in a store. What has changed here meanwhile stays. */
   async take(scope, updated, sent, since) {
     const table = await this.table(scope);
+    // The workbench was started without it.
+    if (this.behind) return;
     const { full, entries } = updated.news;
     await table.run('readwrite', async (store) => {
       const marks = await store.marks();
@@ -313,7 +324,9 @@ class Roaming {
       }
     } catch (error) {
       console.warn(`secrets are not kept for other devices yet: ${error.message}`);
-      setTimeout(() => this.flush(), error.refused ? RETRY_MOST : this.wait);
+      // Refused: it stays in this browser, and marked, as with everything else.
+      if (error.refused) this.pending.get('local')?.delete(SECRETS);
+      else this.secretsTimer ??= setTimeout(() => ((this.secretsTimer = undefined), this.flush()), this.wait);
     } finally {
       change.flying = false;
     }
@@ -377,7 +390,8 @@ export async function begin(config, workbench) {
     roaming.stopped = !('hoodyPass' in document.documentElement.dataset);
     roaming.observe();
     if (!roaming.stopped) {
-      await roaming.load().catch((error) => {
+      const late = new Promise((_, reject) => setTimeout(() => reject(new Error('it takes too long')), 2 * PATIENCE));
+      await Promise.race([roaming.load(), late]).catch((error) => {
         roaming.behind = true;
         console.warn(`the state that other devices have left is not loaded: ${error}`);
       });
