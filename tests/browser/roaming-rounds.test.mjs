@@ -50,6 +50,8 @@ test('200 rounds of opening, changing and leaving on two devices, or as many as 
   };
   const leave = (device, name, value) => {
     const { value: before = null, left, rivals = [] } = model.get(name) ?? {};
+    // What was there already is no change, and beats nothing that another device has left before.
+    if (value === before && left?.device !== device) return;
     model.set(name, { value: before, left: { device, value }, rivals: left && left.device !== device ? [...rivals, left.value] : rivals });
   };
   const began = Date.now();

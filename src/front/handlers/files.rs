@@ -31,7 +31,7 @@ pub(super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, 
     if let Some((kind, content)) = context.live.custom.get(name) {
         return Ok(cached(kind, content, if name == "page/logo" { "max-age=300" } else { "public, max-age=31536000, immutable" }));
     }
-    if let Some((kind, content)) = super::touch::file(name) {
+    if let Some((kind, content)) = super::touch::file(name).or_else(|| super::state::file(name)) {
         return Ok(cached(kind, content, "public, max-age=31536000, immutable"));
     }
     if let Some((kind, content)) = super::extension_view::file(name) {

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -14,6 +16,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
@@ -23,6 +26,11 @@ use super::open::blocking;
 use super::while_signed_in;
 use crate::instances::{News, RoamingError, Sender, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
+
+/// Where the module is, below `/_static/`; behind it follows a name that changes with its content, so that a browser may keep it.
+const PREFIX: &str = "state/";
+
+static VERSION: LazyLock<String> = LazyLock::new(|| hex::encode(&Sha256::digest(MODULE)[..8]));
 
 /// The module that runs in the editor's page, of several files.
 const MODULE: &str = concat!(
@@ -116,6 +124,12 @@ async fn change(context: &Context, request: Request<Incoming>) -> Result<Changed
     Ok(Changed { scopes })
 }
 
+/// The module, when `name` below `/_static/` is its name.
+pub(super) fn file(name: &str) -> Option<(&'static str, Bytes)> {
+    let version = name.strip_prefix(PREFIX)?.strip_suffix(".js")?;
+    (version == *VERSION).then(|| ("text/javascript; charset=utf-8", Bytes::from_static(MODULE.as_bytes())))
+}
+
 /// The script that takes the place of the workbench's: it brings this browser up to date first. `{workbench}` in it is to become
 /// the address of the workbench's, as JSON.
 pub(super) async fn module(context: &Context, parameters: &Parameters) -> Result<String, ApiError> {
@@ -130,7 +144,8 @@ pub(super) async fn module(context: &Context, parameters: &Parameters) -> Result
     let config = json!({"instance": context.instance, "workspace": workspace, "scopes": scopes, "extension": extension});
     // Inside a script nothing but its end tag matters to HTML.
     let config = config.to_string().replace('<', "\\u003c");
-    Ok(format!("{MODULE}\nawait begin({config}, {{workbench}});\n"))
+    let version = &*VERSION;
+    Ok(format!("import {{ begin }} from \"./_static/{PREFIX}{version}.js\";\nawait begin({config}, {{workbench}});\n"))
 }
 
 /// The scope of what is open. The view of one extension has a layout of its own.
@@ -181,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn the_module_can_stand_in_a_page() {
-        assert!(!MODULE.contains("</script") && !MODULE.contains("<!--"));
-        assert!(!MODULE.contains("{workbench}") && !MODULE.contains("{nonce}"));
+    fn the_module_is_there_under_its_name_alone() {
+        assert!(file(&format!("state/{}.js", *VERSION)).is_some());
+        assert!(file("state/0123456789abcdef.js").is_none() && file("state/").is_none() && file("touch/x.js").is_none());
     }
 }

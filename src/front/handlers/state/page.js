@@ -193,7 +193,12 @@ class Roaming {
       }
       const news = new Map(Object.entries(entries).map(([key, value]) => [this.text.inKey(key), value]));
       for (const [key, value] of news) {
-        if (marks.has(key) || own(key)) continue;
+        if (own(key)) continue;
+        if (marks.delete(key)) {
+          // There was no room to send it with the others, and this is newer.
+          store.delete(MARK + key);
+          this.pending.get(scope)?.delete(key);
+        }
         if (value === null) store.delete(key);
         else store.put(key, this.text.in(value));
       }
