@@ -19,7 +19,7 @@ const PTY_HOST: &str = "--type=ptyHost";
 const SHELLS: &[&str] = &["ash", "bash", "busybox", "csh", "dash", "fish", "mksh", "rbash", "sh", "tcsh", "zsh"];
 
 /// Options of shells whose value is the next argument, and no script.
-const WITH_VALUE: &[&str] = &["--init-file", "--rcfile", "-O", "+O", "-o", "+o", "--init-command", "-C", "--config", "--env-config"];
+const WITH_VALUE: &[&str] = &["--init-file", "--rcfile", "-O", "+O", "-o", "+o", "--init-command", "-C"];
 
 /// Lines in the environment of a program that a debugger without a terminal has started: the JavaScript and the Python one. Those
 /// for machine code trace it.
@@ -76,16 +76,14 @@ fn is_interactive_shell(process: &Process) -> bool {
     }
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            // PowerShell's way to run something and stay.
-            "-noexit" | "-NoExit" => return true,
             option if WITH_VALUE.contains(&option) => drop(arguments.next()),
             "-" | "--" => {}
             long if long.starts_with("--") => {
-                if long == "--command" || long == "--commands" || long.starts_with("--command=") || long.starts_with("--commands=") {
+                if long == "--command" || long.starts_with("--command=") {
                     return false;
                 }
             }
-            // `-c`, `-lc`, PowerShell's `-command`: what follows is run.
+            // `-c`, `-lc`: what follows is run.
             short if short.starts_with(['-', '+']) => {
                 if short.contains('c') {
                     return false;
