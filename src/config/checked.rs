@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::extensions::Extensions;
 use super::file::Written;
+use super::hosting::Hosting;
 use super::idle::Idle;
 use super::login::Login;
 use super::tls::Tls;
@@ -38,6 +39,8 @@ pub struct Config {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[accounts]`, `[network]`, `[class.…]`, `[instance.…]`
+    pub hosting: Hosting,
     /// What the files say, for telling what a reload changes.
     pub written: Written,
 }

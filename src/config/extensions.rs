@@ -28,17 +28,17 @@ pub struct Extensions {
     pub max_upload: u64,
 }
 
+/// A set of extensions, as `[extensions]` and classes have it.
+pub(super) fn specs(all: &[String]) -> Result<Vec<ExtensionSpec>, ConfigError> {
+    all.iter().map(|text| text.parse().map_err(|e| ConfigError::value("preinstall", format!("'{text}': {e}")))).collect()
+}
+
 pub(super) fn check(raw: Raw) -> Result<Extensions, ConfigError> {
-    let spec = |text: &String| text.parse().map_err(|e| ConfigError::value("preinstall", format!("'{text}': {e}")));
     let max_upload = raw.max_upload_mib.unwrap_or(MAX_UPLOAD);
     if !(1..=1 << 20).contains(&max_upload) {
         return Err(ConfigError::value("max_upload_mib", format!("{max_upload} is not within 1 and {}", 1 << 20)));
     }
-    Ok(Extensions {
-        gallery: gallery(raw.gallery)?,
-        preinstall: raw.preinstall.unwrap_or_default().iter().map(spec).collect::<Result<_, _>>()?,
-        max_upload: max_upload << 20,
-    })
+    Ok(Extensions { gallery: gallery(raw.gallery)?, preinstall: specs(&raw.preinstall.unwrap_or_default())?, max_upload: max_upload << 20 })
 }
 
 fn gallery(raw: Option<toml::Value>) -> Result<Gallery, ConfigError> {

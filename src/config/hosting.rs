@@ -1,4 +1,5 @@
-//! What the broker needs to know: classes of instances with their limits, accounts, network. The front reads past it.
+//! What the broker needs to know: classes of instances with their limits, accounts, network. The front takes no more of it than which
+//! extensions a class has.
 
 mod class;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::raw;
-use crate::model::InstanceId;
+use crate::model::{ExtensionSpec, InstanceId};
 
 /// The class of an instance that names none.
 pub const DEFAULT_CLASS: &str = "default";
@@ -67,6 +68,8 @@ pub struct Class {
     pub devices: Vec<PathBuf>,
     /// Folders of the operator's it sees.
     pub mounts: Vec<Mount>,
+    /// Extensions that it gets once, besides those that all instances get.
+    pub preinstall: Vec<ExtensionSpec>,
 }
 
 /// Limits of a control group. Bytes and counts; none means no limit.
@@ -206,6 +209,7 @@ impl Class {
             base: Base::Host,
             devices: Vec::new(),
             mounts: Vec::new(),
+            preinstall: Vec::new(),
         }
     }
 }

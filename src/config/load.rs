@@ -53,15 +53,15 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
         }
         None => (Written::default(), raw::File::default()),
     };
-    Ok(Config { written, ..check(file, overrides)?.0 })
+    Ok(Config { written, ..check(file, overrides)? })
 }
 
 /// Checks every value of `file`, the parts of the broker as well: a mistake in them should stop the reload that the operator looks at, not
 /// the broker's.
-pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<(Config, Hosting), ConfigError> {
+pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<Config, ConfigError> {
     let auth = overrides.auth.as_deref().or(file.server.auth.as_deref()).map(str::to_owned);
     let server = server(file.server, overrides)?;
-    let config = Config {
+    Ok(Config {
         login: login::check(auth.as_deref(), file.login, &overrides.password, &server.listen)?,
         tls: tls::check(file.tls, &server.listen)?,
         server,
@@ -73,10 +73,9 @@ pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<(Config, H
         limits: limits(&file.limits)?,
         log: log(file.log)?,
         metrics: metrics(&file.metrics)?,
+        hosting: Hosting::check(&file.accounts, file.network, (file.class, file.instance))?,
         written: Written::default(),
-    };
-    let hosting = Hosting::check(&file.accounts, file.network, (file.class, file.instance))?;
-    Ok((config, hosting))
+    })
 }
 
 /// What the broker takes from the configuration.

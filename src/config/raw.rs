@@ -154,6 +154,7 @@ pub(super) struct Class {
     pub(super) root_image: Option<PathBuf>,
     pub(super) devices: Option<Vec<String>>,
     pub(super) mounts: Option<Vec<String>>,
+    pub(super) preinstall: Option<Vec<String>>,
 }
 
 /// Where one password comes from. At most one of the three.

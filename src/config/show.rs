@@ -24,7 +24,8 @@ const HIDDEN: &str = "(hidden)";
 /// As [`load`](super::load) has them.
 pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
     let file = || path.map_or_else(|| Ok(raw::File::default()), |path| file::read(path)?.file(path));
-    let (config, hosting) = check(file()?, &Overrides::default())?;
+    let config = check(file()?, &Overrides::default())?;
+    let hosting = &config.hosting;
     let raw = file()?;
     let server = &config.server;
     Ok(json!({
@@ -81,8 +82,8 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "dns": hosting.network.dns,
             "refuse": hosting.network.refuse,
         },
-        "class": classes(&hosting),
-        "instance": instances(&hosting),
+        "class": classes(hosting),
+        "instance": instances(hosting),
     }))
 }
 
@@ -176,6 +177,7 @@ fn limits(class: &Class) -> Value {
         "root_image": image,
         "devices": class.devices,
         "mounts": class.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "preinstall": class.preinstall.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -155,7 +155,8 @@ impl Extensions {
     /// Sees to the operator's set, once per run of an instance. Nobody waits for it.
     pub(super) fn settle(self: &Arc<Self>, context: &Context, lease: &Lease) {
         let config = &context.live.config.extensions;
-        if config.preinstall.is_empty() {
+        let mut specs = context.live.config.hosting.class_of(lease.id()).preinstall;
+        if specs.is_empty() && config.preinstall.is_empty() {
             return;
         }
         {
@@ -169,7 +170,8 @@ impl Extensions {
         }
         // A lease of its own: the request's ends with its answer.
         let Ok(crate::instances::Begun::Running(lease)) = context.app.instances.begin(lease.id()) else { return };
-        let job = ExtensionJob::Preinstall { specs: config.preinstall.clone(), from: config.gallery.directory().cloned() };
+        specs.extend(config.preinstall.iter().filter(|spec| !specs.contains(spec)).cloned().collect::<Vec<_>>());
+        let job = ExtensionJob::Preinstall { specs, from: config.gallery.directory().cloned() };
         if let Err(e) = self.begin(lease, "preinstall".to_owned(), job) {
             tracing::warn!(instance = %context.instance, "the set of extensions is not installed: {e:?}");
         }

@@ -148,6 +148,33 @@ fn a_directory_and_a_set() {
 }
 
 #[test]
+fn a_class_has_a_set_of_its_own_besides() {
+    let engine = FakeEngine::new();
+    let shelf = tempfile::tempdir().unwrap();
+    for id in ["pub.one", "pub.set", "pub.own"] {
+        std::fs::write(shelf.path().join(format!("{id}-1.0.0.vsix")), format!("PK\x03\x04{id}@1.0.0")).unwrap();
+    }
+    let config = format!(
+        "[extensions]\ngallery = '{}'\npreinstall = ['pub.set@1.0.0']\n[class.exam]\npreinstall = ['pub.one', 'pub.set@1.0.0']\n\
+         [instance.ada]\nclass = 'exam'\n[instance.bob]\nclass = 'exam'\npreinstall = ['pub.own']\n",
+        shelf.path().display()
+    );
+    let daemon = Daemon::start(engine.path(), &config);
+    for (id, expected) in
+        [("ada", vec!["pub.one@1.0.0", "pub.set@1.0.0"]), ("bob", vec!["pub.own@1.0.0", "pub.set@1.0.0"]), ("eve", vec!["pub.set@1.0.0"])]
+    {
+        assert_eq!(daemon.get(&format!("/i/{id}/?ew=1")).status, 200);
+        eventually(&format!("the set of {id}"), || {
+            let list = daemon.get(&format!("/i/{id}/api/v1/code/extensions")).json();
+            let all = list.as_array().unwrap().iter().filter(|one| one["built_in"] == false);
+            let mut all: Vec<_> = all.map(|one| format!("{}@{}", one["id"].as_str().unwrap(), one["version"].as_str().unwrap())).collect();
+            all.sort();
+            (all == expected).then_some(())
+        });
+    }
+}
+
+#[test]
 fn the_page_of_one_extension() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");

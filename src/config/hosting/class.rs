@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::error::ConfigError;
+use super::super::extensions::specs as extension_specs;
 use super::super::load::duration;
 use super::super::raw;
 use super::{Base, Class, Mount, NetworkMode, absolute};
+use crate::model::ExtensionSpec;
 
 /// The tenant's home is below it, in each instance.
 const HOMES: &str = "/home";
@@ -30,6 +32,7 @@ pub(super) struct Parsed {
     base: Option<Base>,
     devices: Option<Vec<PathBuf>>,
     mounts: Option<Vec<Mount>>,
+    preinstall: Option<Vec<ExtensionSpec>>,
 }
 
 pub(super) fn parse(name: &str, raw: raw::Class) -> Result<Parsed, ConfigError> {
@@ -57,6 +60,7 @@ pub(super) fn parse(name: &str, raw: raw::Class) -> Result<Parsed, ConfigError> 
     let devices = raw.devices.map(|all| all.iter().map(|path| device(path)).collect()).transpose()?;
     let mounts: Option<Vec<Mount>> = raw.mounts.map(|all| all.iter().map(|text| mount(text)).collect()).transpose()?;
     check_nesting(mounts.as_deref().unwrap_or_default())?;
+    let preinstall = raw.preinstall.map(|all| extension_specs(&all)).transpose()?;
     Ok(Parsed {
         class: raw.class,
         memory_high: size("memory_high", raw.memory_high)?,
@@ -77,6 +81,7 @@ pub(super) fn parse(name: &str, raw: raw::Class) -> Result<Parsed, ConfigError> 
         base,
         devices,
         mounts,
+        preinstall,
     })
 }
 
@@ -101,6 +106,7 @@ impl Parsed {
         put(&self.base, &mut to.base);
         put(&self.devices, &mut to.devices);
         put(&self.mounts, &mut to.mounts);
+        put(&self.preinstall, &mut to.preinstall);
     }
 }
 
