@@ -37,6 +37,9 @@ const MOST_OPERATORS: usize = 16;
 /// The file in `state` that keeps the idle clocks.
 const CLOCKS: &str = "idle.json";
 
+/// Where the names of instances that the operator has stopped are kept, below `state`.
+const HELD: &str = "held.json";
+
 /// The file in `state` that says that the host is being emptied.
 const DRAIN: &str = "drain.json";
 
@@ -79,6 +82,7 @@ impl Service {
             // What runs goes on, and is taken over by the first request for it.
             Err(_) => tracing::error!("cannot take over what runs: no answer within {} seconds", ADOPT_DEADLINE.as_secs()),
         }
+        instances.keep_held_at(data_dir.join("state").join(HELD));
         Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, secrets, config)), made, _owner: owner })
     }
 

@@ -4,6 +4,7 @@ mod clocks;
 mod connections;
 mod drain;
 mod error;
+mod held;
 mod idle;
 mod instance;
 mod lease;

@@ -93,11 +93,13 @@ impl Instances {
         let removed = self.0.launcher.remove(id, purge).await;
         // Known or not, it is nothing special any more: whoever opens its URL gets a new one.
         self.table().remove(id);
+        self.0.held.set(id, false);
         removed
     }
 
     /// Lifts what holds a failed instance: the next request starts it.
     pub fn lift(&self, id: &InstanceId) {
+        self.0.held.set(id, false);
         if let Some(instance) = self.known(id) {
             instance.tell(Event::Lifted);
         }
@@ -105,6 +107,7 @@ impl Instances {
 
     /// Stops an instance for the operator: it stays stopped until somebody starts it on purpose.
     pub async fn hold(&self, id: &InstanceId) {
+        self.0.held.set(id, true);
         self.stop_by(&self.instance(id), Event::HoldWanted).await;
     }
 }

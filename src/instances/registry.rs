@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::drain::DrainState;
 use super::error::AcquireError;
+use super::held::Held;
 use super::instance::{Instance, Status};
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     closing: AtomicBool,
     pub(super) drain: DrainState,
+    pub(super) held: Held,
 }
 
 /// What [`Instances::begin`] found or did.
@@ -89,6 +91,7 @@ impl Instances {
             tasks: TaskTracker::new(),
             closing: AtomicBool::new(false),
             drain: DrainState::default(),
+            held: Held::default(),
         }))
     }
 
@@ -260,7 +263,11 @@ impl Instances {
         let mut table = self.table();
         if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
             // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.
-            table.retain(|_, known| Arc::strong_count(known) > 1 || known.is_followed() || !known.status().state.is_at_rest());
+            let held = |state: &InstanceState| matches!(state, InstanceState::Failed { cause } if cause.is_held());
+            table.retain(|_, known| {
+                let state = known.status().state;
+                Arc::strong_count(known) > 1 || known.is_followed() || !state.is_at_rest() || held(&state)
+            });
         }
         Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(self.0.instance(id.clone(), Machine::new(Instant::now())))))
     }

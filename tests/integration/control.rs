@@ -52,6 +52,23 @@ fn instances_are_seen_and_managed() {
 }
 
 #[test]
+fn a_stop_outlasts_the_daemon() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    assert_eq!(out(&run(&daemon, &["stop", "alice"])), "alice stopped\n");
+    assert_eq!(out(&run(&daemon, &["stop", "bob"])), "bob stopped\n", "one that does not run is held as well");
+    let daemon = Daemon::start_in(daemon.stop(), engine.path(), "", |_| {});
+    for id in ["alice", "bob"] {
+        assert_eq!(daemon.get(&format!("/i/{id}/?ew=1")).code(), "instance_stopped", "{id}");
+    }
+    assert_eq!(out(&run(&daemon, &["start", "alice"])), "alice running\n");
+    let daemon = Daemon::start_in(daemon.stop(), engine.path(), "", |_| {});
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200, "started on purpose, it is as any other");
+    assert_eq!(daemon.get("/i/bob/?ew=1").code(), "instance_stopped");
+}
+
+#[test]
 fn what_is_wrong_has_a_message_and_a_status() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
