@@ -150,6 +150,8 @@ pub struct Touch {
 pub struct Limits {
     /// The most connections open at the same time.
     pub connections: usize,
+    /// The most requests and websockets of one instance at the same time; from there on it gets no further websocket.
+    pub clients: usize,
     /// The most bytes of a request's head.
     pub header_bytes: usize,
     /// The time a client has to send a request's head; also how long an idle connection is kept.

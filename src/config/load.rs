@@ -202,6 +202,7 @@ fn instances(raw: &raw::Instances) -> Result<Instances, ConfigError> {
 fn limits(raw: &raw::Limits) -> Result<Limits, ConfigError> {
     let limits = Limits {
         connections: positive("connections", raw.connections, 8192)?,
+        clients: positive("clients", raw.clients, 2000)?,
         header_bytes: positive("header_bytes", raw.header_bytes, 64 << 10)?,
         header_timeout: duration("header_timeout", raw.header_timeout.as_deref(), Duration::from_secs(60))?,
         body_idle_timeout: duration("body_idle_timeout", raw.body_idle_timeout.as_deref(), Duration::from_secs(120))?,

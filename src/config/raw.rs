@@ -100,6 +100,7 @@ pub(super) struct Page {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) connections: Option<usize>,
+    pub(super) clients: Option<usize>,
     pub(super) header_bytes: Option<usize>,
     pub(super) header_timeout: Option<String>,
     pub(super) body_idle_timeout: Option<String>,

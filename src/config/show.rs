@@ -66,6 +66,7 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
         "page": page(&config, &raw.page),
         "limits": {
             "connections": config.limits.connections,
+            "clients": config.limits.clients,
             "header_bytes": config.limits.header_bytes,
             "header_timeout": time(config.limits.header_timeout),
             "body_idle_timeout": time(config.limits.body_idle_timeout),

@@ -41,6 +41,7 @@ pub(super) enum ErrorCode {
     InstanceStopped,
     PortUnreachable,
     TooManyInstances,
+    TooManyConnections,
     Draining,
     Starting,
     StartTimeout,
@@ -70,7 +71,9 @@ impl ErrorCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ExtensionFailed | Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
-            Self::TooManyInstances | Self::Draining | Self::Starting | Self::InstanceStopped => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyInstances | Self::TooManyConnections | Self::Draining | Self::Starting | Self::InstanceStopped => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::StartTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -104,6 +107,7 @@ impl ErrorCode {
             Self::InstanceStopped => "instance_stopped",
             Self::PortUnreachable => "port_unreachable",
             Self::TooManyInstances => "too_many_instances",
+            Self::TooManyConnections => "too_many_connections",
             Self::Draining => "draining",
             Self::Starting => "starting",
             Self::StartTimeout => "instance_start_timeout",
@@ -164,6 +168,7 @@ impl ErrorCode {
                 ("Nothing listens here yet", "Start the server in the editor’s terminal. This page opens it as soon as it is up.")
             }
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
+            Self::TooManyConnections => ("This editor has too many connections", "Close tabs of it that nobody needs, then try again."),
             Self::Draining => (
                 "This server is being drained",
                 "Somebody is about to work on it. Editors that run go on, and your files are as they were. Try again later, or ask whoever runs this server.",
@@ -210,6 +215,12 @@ impl ApiError {
 
     pub(super) fn not_found() -> Self {
         Self::new(ErrorCode::NotFound, "nothing is here")
+    }
+
+    /// An instance that has as many clients as one may.
+    pub(super) fn too_many_connections() -> Self {
+        let error = Self::new(ErrorCode::TooManyConnections, "the instance has as many connections as one may have");
+        Self { retry_after: Some(Duration::from_secs(10)), ..error }
     }
 
     /// An engine that takes connections and answers nothing.

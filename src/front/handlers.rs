@@ -222,6 +222,14 @@ fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Pa
     answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
 }
 
+/// Refuses a further websocket of an instance that has very many clients: each takes descriptors, of which all instances together have
+/// so many.
+fn check_crowd(context: &Context) -> Result<(), ApiError> {
+    let (_, clients, _) = context.app.instances.status(&context.instance);
+    // The one that asks is among them.
+    if clients > context.live.config.limits.clients { Err(ApiError::too_many_connections()) } else { Ok(()) }
+}
+
 /// `body` for as long as the session lasts that it was admitted for: who is signed out neither gets nor sends another byte.
 fn while_signed_in<B>(context: &Context, body: B) -> Body
 where

@@ -41,6 +41,21 @@ fn the_last_words_arrive_before_the_close() {
 }
 
 #[test]
+fn one_instance_does_not_take_what_all_have() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[limits]\nclients = 2\n");
+    let open = |path: &str| WebSocket::open(daemon.address, path, &[]);
+    let mut held: Vec<_> = (0..2).map(|_| open("/i/alice/stable-c0ffee").map_err(|r| r.text()).unwrap()).collect();
+    let refused = open("/i/alice/stable-c0ffee").map(|_| ()).unwrap_err();
+    assert_eq!((refused.status, refused.code().as_str()), (503, "too_many_connections"));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200, "its page is there all the same");
+    assert!(open("/i/bob/stable-c0ffee").is_ok(), "nobody else's");
+    held.pop();
+    eventually("room for another", || open("/i/alice/stable-c0ffee").ok());
+}
+
+#[test]
 fn a_thousand_at_once() {
     hoody_code::sys::raise_fd_limit();
     let engine = FakeEngine::new();

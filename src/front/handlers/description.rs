@@ -58,6 +58,7 @@ mod tests {
         ErrorCode::InstanceStopped,
         ErrorCode::PortUnreachable,
         ErrorCode::TooManyInstances,
+        ErrorCode::TooManyConnections,
         ErrorCode::Draining,
         ErrorCode::Starting,
         ErrorCode::StartTimeout,

@@ -12,7 +12,7 @@ use super::super::abandoned::PageConnection;
 use super::super::access::session_over;
 use super::super::answer::ApiError;
 use super::super::app::Context;
-use super::while_signed_in;
+use super::{check_crowd, while_signed_in};
 use crate::instances::Lease;
 use crate::model::ReconnectionToken;
 use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, tunnel_keeping, wants_upgrade};
@@ -32,6 +32,9 @@ pub(super) async fn answer_if_running(context: Context, request: Request<Incomin
 
 async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let upgrade = wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    if upgrade.is_some() {
+        check_crowd(&context)?;
+    }
     let config = &context.live.config;
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();

@@ -16,7 +16,7 @@ use super::super::app::Context;
 use super::super::gate;
 use super::super::route::PortForm;
 use super::engine::spawn_tunnel;
-use super::while_signed_in;
+use super::{check_crowd, while_signed_in};
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Exposure, Guarded, IdleTimeout, Mount, ProxyError, Reply, forward_app, wants_websocket};
 
@@ -37,6 +37,9 @@ pub(super) async fn answer(
     let lease = context.app.instances.running(&context.instance).ok_or_else(asleep)?;
     let host = gate::host(&request)?;
     let upgrade = wants_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    if upgrade.is_some() {
+        check_crowd(&context)?;
+    }
     let (mut parts, body) = request.into_parts();
     let place = Place::find(&context, form, port, &parts)?;
     parts.uri = Uri::from(place.target.clone());
