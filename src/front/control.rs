@@ -232,7 +232,9 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             done(id, "running")
         }
         Order::Stop(id) => {
-            app.instances.hold(id).await;
+            if !app.instances.hold(id).await {
+                return Err(ApiError::new(ErrorCode::Internal, "it does not end yet; that is tried until it has"));
+            }
             done(id, "stopped")
         }
         Order::Restart(id) => {

@@ -66,6 +66,8 @@ enum Seen {
     Quiet(Duration),
     /// Something did.
     Busy,
+    /// Nobody could tell.
+    Silent,
 }
 
 impl Watch {
@@ -91,7 +93,11 @@ impl Watch {
         let Some(wait) = wait.filter(|_| step == Step::Ask) else { return step };
         let users = usage.map(|usage| usage.user_processes);
         match (users, &self.seen) {
-            (None, _) | (Some(1..), Seen::Busy) => Step::Later(wait),
+            (None, _) => {
+                self.seen = Seen::Silent;
+                Step::Later(wait)
+            }
+            (Some(1..), Seen::Busy) => Step::Later(wait),
             (Some(1..), _) => {
                 self.seen = Seen::Busy;
                 Step::Trim(wait)
@@ -108,9 +114,9 @@ impl Watch {
         }
     }
 
-    /// Whether the last look found something of the user's.
+    /// Whether the last look found something of the user's, or nothing at all: others are asked first.
     pub(super) fn was_busy(&self) -> bool {
-        self.seen == Seen::Busy
+        matches!(self.seen, Seen::Busy | Seen::Silent)
     }
 }
 

@@ -106,8 +106,11 @@ impl Instances {
     }
 
     /// Stops an instance for the operator: it stays stopped until somebody starts it on purpose.
-    pub async fn hold(&self, id: &InstanceId) {
+    /// False when it has not ended yet; that is tried until it has.
+    pub async fn hold(&self, id: &InstanceId) -> bool {
         self.0.held.set(id, true);
-        self.stop_by(&self.instance(id), Event::HoldWanted).await;
+        let instance = self.instance(id);
+        self.stop_by(&instance, Event::HoldWanted).await;
+        instance.status().state.is_at_rest()
     }
 }

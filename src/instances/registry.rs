@@ -222,10 +222,12 @@ impl Instances {
         }
     }
 
-    pub(super) async fn stop_by(&self, instance: &Instance, event: Event) {
+    pub(super) async fn stop_by(&self, instance: &Arc<Instance>, event: Event) {
         let mut follow = instance.follow();
         instance.tell(event);
-        self.0.stop_if_stopping(instance).await;
+        if !self.0.stop_if_stopping(instance).await {
+            self.0.keep_stopping(Arc::clone(instance));
+        }
         // The launcher has done what it can; what still does not end is stuck in the kernel.
         if tokio::time::timeout(STOP_DEADLINE, follow.wait_for(|status| status.state.is_at_rest())).await.is_err() {
             tracing::error!(instance = %instance.id, "instance does not end");

@@ -15,6 +15,9 @@ use crate::model::{InstanceId, InstanceState};
 /// How many are asked, at the most, before somebody who needs a place is told that there is none: each may take a while to answer.
 const MOST_ASKED: usize = 16;
 
+/// How long one is waited for that is asked whether it is needed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The first and the longest time between two tries to stop one that a launcher cannot stop at the moment.
 const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
@@ -160,7 +163,8 @@ impl Shared {
         loop {
             let connector = instance.cell().connector.clone();
             let usage = match connector {
-                Some(connector) => connector.usage().await.ok(),
+                // The whole line waits for this answer.
+                Some(connector) => tokio::time::timeout(PATIENCE, connector.usage()).await.ok().and_then(Result::ok),
                 None => return false,
             };
             match instance.look(Need::Room, self.settings().stop_after, Some(usage.as_ref())) {
@@ -188,15 +192,19 @@ impl Shared {
             return false;
         }
         tracing::info!(instance = %instance.id, idle_seconds = idle.as_secs(), "instance unused, stopping it");
-        let (shared, instance) = (Arc::clone(self), Arc::clone(instance));
+        self.keep_stopping(Arc::clone(instance));
+        true
+    }
+
+    /// Tries until it is stopped: nobody has to ask for that again.
+    pub(super) fn keep_stopping(self: &Arc<Self>, instance: Arc<Instance>) {
+        let shared = Arc::clone(self);
         self.tasks.spawn(async move {
             let mut pause = AGAIN;
-            // Nobody waits for this stop who could ask for it again.
             while instance.status().state == InstanceState::Stopping && !shared.stop_if_stopping(&instance).await {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(AGAIN_AT_MOST);
             }
         });
-        true
     }
 }

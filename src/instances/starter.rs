@@ -25,10 +25,18 @@ const SHORTAGE_POLL: Duration = Duration::from_millis(250);
 /// Starts `instance`, stays with it until it has ended, and again if somebody asked for it while it was being stopped.
 pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut generation: u64, mut entry: Entry) {
     loop {
-        let again = match shared.find_place(entry).await {
+        let mut follow = instance.follow();
+        let place = tokio::select! {
+            place = shared.find_place(entry) => place,
+            // Whoever wanted it has thought better of it. It must not stand in the line until that is noticed at its head.
+            _ = follow.wait_for(|status| !matches!(status.state, InstanceState::Starting { .. })) => None,
+        };
+        let again = match place {
             Some(place) => run_once(&shared, &instance, generation, place).await,
             None => {
-                tracing::warn!(instance = %instance.id, "as many instances run as may, and none of them can go");
+                if matches!(instance.status().state, InstanceState::Starting { .. }) {
+                    tracing::warn!(instance = %instance.id, "as many instances run as may, and none of them can go");
+                }
                 instance.tell(Event::StartFailed(FailureCause::NoRoom))
             }
         };

@@ -7,11 +7,12 @@ use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::registry::STOP_DEADLINE;
 use super::*;
 use crate::launch::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
@@ -264,6 +265,32 @@ async fn a_stop_that_does_not_work_is_tried_again() {
     stage.failing_stops.store(2, Ordering::SeqCst);
     drop(used(&instances, "alice").await);
     eventually("it is stopped in the end", || state(&instances, "alice") == InstanceState::Stopped).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operators_stop_is_tried_until_it_works() {
+    let (instances, stage) = untended(settings(2, Duration::from_secs(600)));
+    let _lease = used(&instances, "alice").await;
+    stage.failing_stops.store(2, Ordering::SeqCst);
+    assert!(instances.hold(&id("alice")).await, "it has ended when that comes back");
+    assert_eq!(stage.failing_stops.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_waits_for_a_place_can_be_stopped() {
+    let (instances, stage) = untended(settings(1, Duration::from_secs(1)));
+    drop(used(&instances, "old").await);
+    // Whoever comes now waits until it can go: its stops do not work.
+    eventually("it may go", || instances.status(&id("old")).2 > Some(Duration::from_millis(1100))).await;
+    stage.failing_stops.store(usize::MAX, Ordering::SeqCst);
+    assert!(matches!(instances.begin(&id("new")), Ok(Begun::Starting)));
+    eventually("it waits", || state(&instances, "old") == InstanceState::Stopping).await;
+    let began = Instant::now();
+    assert!(instances.hold(&id("new")).await);
+    assert!(began.elapsed() < STOP_DEADLINE, "it does not wait for its own end");
+    stage.failing_stops.store(0, Ordering::SeqCst);
+    eventually("the other one ends", || state(&instances, "old") == InstanceState::Stopped).await;
+    drop(used(&instances, "old").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
