@@ -12,6 +12,7 @@ use zbus::Variant;
 
 use super::systemd::Property;
 use crate::config::{Base, Class, ClassLimits, NetworkMode};
+use crate::engine::SYSTEM_DIR;
 use crate::model::InstanceId;
 use crate::proto::place;
 
@@ -79,7 +80,9 @@ pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
         temporary.push((dir, "ro,mode=0755".to_owned()));
     }
     if class.base != Base::Host {
-        readable.push((text(spec.engine.1), text(spec.engine.1), false, RECURSIVE));
+        // The store rather than the engine: an upgrade puts a used engine's files aside and back, in another directory of the same name.
+        let store = spec.engine.1.parent().filter(|dir| *dir == Path::new(SYSTEM_DIR)).unwrap_or(spec.engine.1);
+        readable.push((text(store), text(store), false, RECURSIVE));
         readable.push((text(spec.program), text(spec.program), false, 0));
     }
     for mount in &class.mounts {

@@ -41,7 +41,7 @@ pub use command::{ServerDirs, ServerOptions, ServerUser, argv, env, env_for, see
 pub use error::EngineError;
 pub use installed::Engine;
 pub use layout::{Product, Tree};
-pub use locate::{cache_dir, locate};
+pub use locate::{SYSTEM_DIR, cache_dir, locate};
 pub use store::Store;
 
 #[cfg(feature = "front")]

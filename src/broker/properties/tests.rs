@@ -67,6 +67,15 @@ fn signatures_are_systemds() {
     }
 }
 
+/// What an upgrade puts in the place of the engine that runs has to be seen there: not the directory is bound, but the one around it.
+#[test]
+fn another_base_system_gets_the_store_of_engines() {
+    let properties = properties("[class.default]\nroot_directory = \"/srv/base\"\n");
+    let readable = binds(&properties["BindReadOnlyPaths"]);
+    assert!(readable.contains(&("/usr/lib/hoody-code/engines".to_owned(), "/usr/lib/hoody-code/engines".to_owned())), "{readable:?}");
+    assert!(!readable.iter().any(|(from, _)| from == "/usr/lib/hoody-code/engines/code-server-1"));
+}
+
 #[test]
 fn the_home_is_the_instances_own() {
     let properties = properties("");
