@@ -268,15 +268,22 @@ impl Inner {
         let mut content = self.read(id, scope, &path)?;
         let before = content.revision;
         let known = content.newer_than(&update.since);
+        let asked: Vec<String> = update.changes.keys().cloned().collect();
         let (own, touched) = content.apply(sender, update.changes, update.unless_newer.then_some(known.revision));
         if touched {
             content.check()?;
             content.forget_deleted(MAX_DELETED);
             self.write(id, &path, &content)?;
         }
-        let news = update.want.then(|| News {
-            full: known.full,
-            entries: content.since(&known).filter(|(key, _)| own.binary_search(key).is_err()).collect(),
+        let news = update.want.then(|| {
+            let theirs = |key: &String| own.binary_search(key).is_err();
+            let mut entries: BTreeMap<_, _> = content.since(&known).filter(|(key, _)| theirs(key)).collect();
+            // Who hears of all keys there are would take one for accepted that is deleted here.
+            for key in asked.into_iter().filter(theirs) {
+                let value = content.entries.get(&key).and_then(|entry| entry.value.clone());
+                entries.entry(key).or_insert(value);
+            }
+            News { full: known.full, entries }
         });
         Ok(Updated { at: content.at(), before, news })
     }

@@ -72,6 +72,18 @@ async fn the_later_change_wins_but_not_one_of_yesterday() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_said() {
+    let (_dir, store, id) = store();
+    set(&store, &id, by("a", 1), &[("x", Some("1")), ("y", Some("1"))]).await;
+    set(&store, &id, by("a", 2), &[("x", None)]).await;
+    // A device that knows nothing yet hears of all keys there are, and of the one that it may not bring back.
+    let left =
+        Update { changes: changes(&[("x", Some("mine")), ("z", Some("mine"))]), unless_newer: true, want: true, ..Update::default() };
+    let news = store.update(&id, "global".into(), by("b", 1), left).await.unwrap().news.unwrap();
+    assert_eq!((news.full, news.entries), (true, changes(&[("x", None), ("y", Some("1"))])));
+}
+
+#[tokio::test]
 async fn requests_that_overtake_each_other_take_effect_in_order() {
     let (_dir, store, id) = store();
     set(&store, &id, by("a", 2), &[("x", Some("second"))]).await;
