@@ -246,7 +246,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             start(app, id).await?;
             done(id, "running")
         }
-        Order::Remove { id, purge } => match remove(app, id, *purge).await {
+        Order::Remove { id, purge } => match remove(app, id, *purge).await? {
             Ok(()) => done(id, if *purge { "purged" } else { "removed" }),
             Err(LaunchError::NotRunning) => Err(unknown()),
             // The operator is told what a tenant is not.
@@ -256,15 +256,13 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
 }
 
 /// Whoever gets the id of a purged instance gets nothing else of it.
-async fn remove(app: &App, id: &InstanceId, purge: bool) -> Result<(), LaunchError> {
+async fn remove(app: &App, id: &InstanceId, purge: bool) -> Result<Result<(), LaunchError>, ApiError> {
     let removed = app.instances.remove(id, purge).await;
     if purge && matches!(removed, Ok(()) | Err(LaunchError::NotRunning)) {
         let (store, id) = (app.store.clone(), id.clone());
-        if let Ok(Err(e)) = blocking(move || store.forget(&id)).await {
-            tracing::error!("{e}");
-        }
+        blocking(move || store.forget(&id)).await?.map_err(ApiError::internal)?;
     }
-    removed
+    Ok(removed)
 }
 
 /// The surroundings of a request that came through this door to a handler of the public ones.

@@ -214,6 +214,12 @@ impl Roaming {
         self.run(move |inner| inner.update(&id, &scope, &sender, update)).await
     }
 
+    /// Does `work` while nobody writes.
+    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _all: Vec<_> = self.0.locks.iter().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        work()
+    }
+
     async fn run<T, F>(&self, work: F) -> Result<T, RoamingError>
     where
         T: Send + 'static,

@@ -57,7 +57,8 @@ impl StateStore {
     /// When the disk refuses.
     pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
         let dir = self.dir.join(id.as_str());
-        match fs::remove_dir_all(&dir) {
+        // Else what is just being written would be left, or keep the directory from going.
+        match self.roaming.alone(|| fs::remove_dir_all(&dir)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &dir)(e)),
             _ => Ok(()),
         }
