@@ -78,9 +78,15 @@ impl Service {
         match tokio::time::timeout(ADOPT_DEADLINE, instances.adopt(clocks.read(SystemTime::now()))).await {
             Ok(Ok(0)) => {}
             Ok(Ok(running)) => tracing::info!("{running} instances taken over"),
-            Ok(Err(e)) => tracing::error!("cannot take over what runs: {e}"),
-            // What runs goes on, and is taken over by the first request for it.
-            Err(_) => tracing::error!("cannot take over what runs: no answer within {} seconds", ADOPT_DEADLINE.as_secs()),
+            // What runs goes on, and is taken over by the first request for it, or when the launcher answers.
+            Ok(Err(e)) => {
+                tracing::error!("cannot take over what runs: {e}");
+                instances.adopt_when_possible();
+            }
+            Err(_) => {
+                tracing::error!("cannot take over what runs: no answer within {} seconds", ADOPT_DEADLINE.as_secs());
+                instances.adopt_when_possible();
+            }
         }
         instances.keep_held_at(data_dir.join("state").join(HELD));
         Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, secrets, config)), made, _owner: owner })

@@ -14,6 +14,9 @@ use crate::model::{InstanceId, InstanceState, Usage};
 /// How long one that was found running is kept at least, however long nobody had used it.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The time between two tries to take over what runs.
+const ADOPT_AGAIN: Duration = Duration::from_secs(2);
+
 impl Instances {
     /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
     ///
@@ -24,6 +27,10 @@ impl Instances {
         let mut running = 0;
         for (id, left) in self.0.launcher.adopt().await? {
             let now = Instant::now();
+            if self.known(&id).is_some_and(|known| !known.status().state.is_at_rest()) {
+                // A request was here first.
+                continue;
+            }
             let (machine, launched) = match left {
                 // Whoever uses it is just about to come back, and what was written down last is some seconds old.
                 Left::Running(launched) => (Machine::adopted(now, idle(&id).min(longest)), Some(launched)),
@@ -44,6 +51,21 @@ impl Instances {
             }
         }
         Ok(running)
+    }
+
+    /// Takes over later, in the background, when the launcher could not say at the start what runs: else that would be counted by nobody,
+    /// and stopped by nobody.
+    pub fn adopt_when_possible(&self) {
+        let instances = self.clone();
+        self.0.tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(ADOPT_AGAIN).await;
+                match instances.adopt(|_| Duration::ZERO).await {
+                    Ok(running) => return tracing::info!("{running} instances taken over"),
+                    Err(e) => tracing::debug!("cannot take over what runs: {e}"),
+                }
+            }
+        });
     }
 
     /// Since when nobody has used each of those that run, as a time of day; none while somebody does.

@@ -31,6 +31,9 @@ struct Stage {
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
     stops: AtomicUsize,
+    /// What an earlier daemon has left, and how often nobody can tell before that.
+    left: Mutex<Vec<InstanceId>>,
+    failing_adopts: AtomicUsize,
     /// Stops that do not work before they do.
     failing_stops: AtomicUsize,
     trims: AtomicUsize,
@@ -69,6 +72,18 @@ impl Connector for Way {
     }
 }
 
+impl Fake {
+    fn run(&self, id: InstanceId) -> Launched {
+        let (end, ended) = oneshot::channel();
+        assert!(self.0.running.lock().unwrap().insert(id.clone(), end).is_none(), "{id} ran already");
+        let exit = async {
+            let _ = ended.await;
+            Exit { cause: EndCause::Crashed { status: "stopped".into() }, log: Vec::new() }
+        };
+        Launched { connector: Arc::new(Way(Arc::clone(&self.0), id)), exit: Box::pin(exit) }
+    }
+}
+
 impl Launcher for Fake {
     fn launch(&self, id: &InstanceId) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         let id = id.clone();
@@ -76,13 +91,7 @@ impl Launcher for Fake {
             let now = self.0.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
             self.0.most_in_flight.fetch_max(now, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let (end, ended) = oneshot::channel();
-            assert!(self.0.running.lock().unwrap().insert(id.clone(), end).is_none(), "{id} ran already");
-            let exit = async {
-                let _ = ended.await;
-                Exit { cause: EndCause::Crashed { status: "stopped".into() }, log: Vec::new() }
-            };
-            Ok(Launched { connector: Arc::new(Way(Arc::clone(&self.0), id)), exit: Box::pin(exit) })
+            Ok(self.run(id))
         })
     }
 
@@ -106,7 +115,19 @@ impl Launcher for Fake {
     }
 
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>> {
-        Box::pin(async { Ok(Vec::new()) })
+        Box::pin(async {
+            let fails = |left: usize| left.checked_sub(1);
+            if self.0.failing_adopts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+                return Err(LaunchError::Closed);
+            }
+            let mut all = Vec::new();
+            for id in self.0.left.lock().unwrap().clone() {
+                if !self.0.running.lock().unwrap().contains_key(&id) {
+                    all.push((id.clone(), Left::Running(self.run(id))));
+                }
+            }
+            Ok(all)
+        })
     }
 
     fn inventory(&self) -> BoxFuture<'_, Result<Vec<Known>, LaunchError>> {
@@ -274,6 +295,19 @@ async fn the_operators_stop_is_tried_until_it_works() {
     stage.failing_stops.store(2, Ordering::SeqCst);
     assert!(instances.hold(&id("alice")).await, "it has ended when that comes back");
     assert_eq!(stage.failing_stops.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_taken_over_when_somebody_can_tell() {
+    let (instances, stage) = untended(settings(2, Duration::from_secs(600)));
+    stage.left.lock().unwrap().push(id("alice"));
+    stage.failing_adopts.store(2, Ordering::SeqCst);
+    assert!(instances.adopt(|_| Duration::ZERO).await.is_err());
+    instances.adopt_when_possible();
+    eventually("it is taken over", || state(&instances, "alice") == InstanceState::Running).await;
+    assert_eq!(instances.0.active.load(Ordering::SeqCst), 1, "and has a place");
+    drop(used(&instances, "alice").await);
+    assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0, "once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

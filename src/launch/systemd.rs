@@ -91,10 +91,18 @@ impl SystemdLauncher {
         }
     }
 
+    /// Whether somebody uses it already.
+    fn has(&self, id: &InstanceId) -> bool {
+        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        agents.get(id).is_some_and(|agent| agent.strong_count() > 0)
+    }
+
     async fn left(&self) -> Result<Vec<(InstanceId, Left)>, LaunchError> {
         let mut all = Vec::new();
         for unit in self.units().await? {
             match unit.state {
+                // A request was here first.
+                RunState::Active if self.has(&unit.id) => {}
                 RunState::Active => match tokio::time::timeout(LOOK_DEADLINE, self.attach(unit.id.clone())).await {
                     Ok(Ok(launched)) => all.push((unit.id, Left::Running(launched))),
                     // It ended between the two questions, or is past help: the next request finds out which.
