@@ -66,6 +66,8 @@ test('the login works without JavaScript, on a phone, in several languages', sce
     for (const [device, viewport] of [['phone', { width: 390, height: 844 }], ['desktop', { width: 1280, height: 800 }]]) {
       const page = await profile({ javaScriptEnabled: false, locale, viewport, isMobile: device === 'phone', hasTouch: device === 'phone' });
       page.watch.expect(/401|429/); // on purpose
+      // What the editor's page would load ahead is a script: without JavaScript the browser does not.
+      page.watch.expect(/failed csp: GET .*\/workbench\.js/);
       await page.goto(`${daemon.url}?folder=${project}`);
       assert.equal(await page.locator('button').innerText(), word);
       await picture(page, `login-${device}-${locale}`);
