@@ -62,8 +62,10 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64, place: 
         Ok(launched) => launched,
         Err((cause, log)) => {
             tracing::warn!(instance = %instance.id, generation, "instance {cause}");
-            metrics().start_failed(&cause.kind());
-            return end(place, instance, Event::StartFailed(cause), log);
+            let kind = cause.kind();
+            let next = end(place, instance, Event::StartFailed(cause), log);
+            metrics().start_failed(&kind);
+            return next;
         }
     };
     instance.tell_with(Event::Ready, Some(Arc::clone(&launched.connector)), Vec::new());
@@ -84,15 +86,18 @@ pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, laun
 
 async fn run_out(instance: &Instance, mut launched: Launched, generation: u64, place: Place) -> Option<Action> {
     let Exit { cause, log } = (&mut launched.exit).await;
-    if instance.status().state == InstanceState::Stopping {
-        metrics().ended("stopped");
+    let kind = if instance.status().state == InstanceState::Stopping {
         tracing::info!(instance = %instance.id, generation, "instance stopped");
+        "stopped".to_owned()
     } else {
         let cause = FailureCause::from(cause.clone());
-        metrics().ended(&cause.kind());
         tracing::info!(instance = %instance.id, generation, "instance {cause}");
-    }
-    end(place, instance, Event::Exited(cause), log)
+        cause.kind()
+    };
+    let next = end(place, instance, Event::Exited(cause), log);
+    // Whoever reads that it has ended finds it ended.
+    metrics().ended(&kind);
+    next
 }
 
 /// Waits, for a while, until the host has memory for one more.
