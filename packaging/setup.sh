@@ -104,31 +104,23 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$lock_sum" ]; then
 fi
 [ "$purpose" = test ] || exit 0
 
-# ---- fail2ban's filter tester ----------------------------------------------------------------------------------------------
-# Unpacked, not installed: the package would start a daemon that bans people from this machine.
-fail2ban=$cache/tools/fail2ban
-if command -v dpkg-deb >/dev/null && [ ! -x "$fail2ban/usr/bin/fail2ban-regex" ]; then
-  say "unpacking fail2ban into $fail2ban"
-  unpacked=$(mktemp -d)
-  (cd "$unpacked" && apt-get -qq download fail2ban >/dev/null 2>&1 && dpkg-deb -x fail2ban_*.deb files) ||
-    fail "apt could not download fail2ban (no network?)"
-  mkdir -p "$cache/tools"
-  rm -rf "$fail2ban"
-  mv "$unpacked/files" "$fail2ban"
-  rm -rf "$unpacked"
-fi
+# ---- fail2ban's filter tester, promtool --------------------------------------------------------------------------------------
+# unpack PACKAGE FROM TO: puts what is at FROM in a package at TO. Not installed: these packages would start services, one of which
+# bans people from this machine.
+unpack() {
+  local dir
+  say "unpacking $1 into $cache/tools"
+  dir=$(mktemp -d)
+  (cd "$dir" && apt-get -qq download "$1" >/dev/null 2>&1 && dpkg-deb -x "$1"_*.deb files) || fail "apt could not download $1 (no network?)"
+  mkdir -p "$(dirname "$3")"
+  rm -rf "$3"
+  mv "$dir/files$2" "$3"
+  rm -rf "$dir"
+}
 
-# ---- promtool --------------------------------------------------------------------------------------------------------------
-# Taken out of its package, which would start a service.
-promtool=$cache/tools/bin/promtool
-if command -v dpkg-deb >/dev/null && [ ! -x "$promtool" ]; then
-  say "unpacking promtool into $cache/tools"
-  unpacked=$(mktemp -d)
-  (cd "$unpacked" && apt-get -qq download prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb files) ||
-    fail "apt could not download prometheus (no network?)"
-  mkdir -p "$cache/tools/bin"
-  mv "$unpacked/files/usr/bin/promtool" "$promtool"
-  rm -rf "$unpacked"
+if command -v dpkg-deb >/dev/null; then
+  [ -x "$cache/tools/fail2ban/usr/bin/fail2ban-regex" ] || unpack fail2ban '' "$cache/tools/fail2ban"
+  [ -x "$cache/tools/bin/promtool" ] || unpack prometheus /usr/bin/promtool "$cache/tools/bin/promtool"
 fi
 
 # ---- schemathesis ----------------------------------------------------------------------------------------------------------

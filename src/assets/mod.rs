@@ -13,4 +13,5 @@ mod respond;
 mod tests;
 
 pub use error::AssetError;
+pub use negotiate::takes_gzip;
 pub use open::Assets;

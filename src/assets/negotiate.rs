@@ -14,6 +14,11 @@ pub(super) struct Accepted {
     identity: u16,
 }
 
+/// Whether an answer that is made for one request alone may be sent with gzip.
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
+    Accepted::from_headers(headers).choose(&[(Encoding::Gzip, ())]).is_some()
+}
+
 impl Accepted {
     /// From a request's headers. Without the header, only the plain content: a client that names no coding may know none.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {

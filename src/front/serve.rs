@@ -69,26 +69,25 @@ impl Service {
             _ => unusable(source),
         })?;
         let (secrets, made) = Secrets::open(&config)?;
-        let store = StateStore::open(data_dir.join("state"))?;
+        let state = data_dir.join("state");
+        let store = StateStore::open(state.clone())?;
         let launcher = launcher(&config, &engine).await?;
         let instances = Instances::new(launcher, settings(&config));
-        instances.keep_drain_at(data_dir.join("state").join(DRAIN));
-        let clocks = IdleClocks::new(data_dir.join("state").join(CLOCKS));
+        instances.keep_drain_at(state.join(DRAIN));
+        let clocks = IdleClocks::new(state.join(CLOCKS));
         // Without the broker there is nothing to take over and nothing to start: better a service that says so than none.
-        match tokio::time::timeout(ADOPT_DEADLINE, instances.adopt(clocks.read(SystemTime::now()))).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(running)) => tracing::info!("{running} instances taken over"),
+        let adopted = tokio::time::timeout(ADOPT_DEADLINE, instances.adopt(clocks.read(SystemTime::now()))).await;
+        let late = |_| format!("no answer within {} seconds", ADOPT_DEADLINE.as_secs());
+        match adopted.map_err(late).and_then(|adopted| adopted.map_err(|e| e.to_string())) {
+            Ok(0) => {}
+            Ok(running) => tracing::info!("{running} instances taken over"),
             // What runs goes on, and is taken over by the first request for it, or when the launcher answers.
-            Ok(Err(e)) => {
+            Err(e) => {
                 tracing::error!("cannot take over what runs: {e}");
                 instances.adopt_when_possible();
             }
-            Err(_) => {
-                tracing::error!("cannot take over what runs: no answer within {} seconds", ADOPT_DEADLINE.as_secs());
-                instances.adopt_when_possible();
-            }
         }
-        instances.keep_held_at(data_dir.join("state").join(HELD));
+        instances.keep_held_at(state.join(HELD));
         Ok(Self { app: Arc::new(App::new(engine, assets, instances, store, secrets, config)), made, _owner: owner })
     }
 

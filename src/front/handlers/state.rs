@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -24,6 +24,7 @@ use super::super::page_pass;
 use super::super::query::Parameters;
 use super::open::blocking;
 use super::while_signed_in;
+use crate::assets::takes_gzip;
 use crate::instances::{News, RoamingError, Sender, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
 
@@ -156,11 +157,6 @@ fn workspace(parameters: &Parameters) -> String {
         None => format!("workspace/{path}"),
         Some(id) => format!("workspace/{path}?extension={}", id.key()),
     }
-}
-
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let offers = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
-    offers.flat_map(|line| line.split(',')).any(|coding| coding.trim() == "gzip")
 }
 
 /// JSON, compressed where that is worth it: state is mostly words that come again and again.
