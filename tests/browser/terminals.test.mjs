@@ -165,20 +165,33 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
   assert.equal(await editorText(page), 'one\nnot saved');
 }));
 
+/** Waits until the workbench has its instance's terminals again. One that is opened before that is new, and nobody is told of it. */
+const hasTerminals = (page) =>
+  until('the page has its terminals', () => page.evaluate(() => performance.getEntriesByName('code/terminal/didReconnect').length > 0), 60_000);
+
+/** Gives a way to wait until the engine has been told which terminals `page` shows, half a second after they came. */
+function toldOfTerminals(page) {
+  let told = false;
+  page.on('websocket', (socket) =>
+    socket.on('framesent', ({ payload }) => (told ||= /setTerminalLayoutInfo.*"activePersistentProcessId":\d/s.test(String(payload)))));
+  return () => until('the engine knows of the terminal', () => told);
+}
+
 /** Plays a terminal's move to another device after `leave` has taken the first page away. */
-const moves = (leave) => async ({ daemon, project, visit }, t) => {
+const moves = (leave) => async ({ daemon, project, profile, visit }, t) => {
   const network = await link(t, daemon.port);
-  const first = await visit(`${network.url}?folder=${project}`);
+  const first = await profile();
+  const told = toldOfTerminals(first);
+  await visit(`${network.url}?folder=${project}`, { page: first });
+  await hasTerminals(first);
   const runs = await startJob(first, project, 'echo first-$((40+1)); seq 500');
+  await told();
   await leave(first, network, daemon);
   await runs();
   // The same address: VS Code keeps apart what it opened under different ones.
   network.mend();
   const second = await visit(`${network.url}?folder=${project}`);
-  const log = () => fs.globSync(`${daemon.instance().userData}/logs/*/ptyhost.log`).map((file) => fs.readFileSync(file, 'utf8')).join('');
-  await until('the page asks for its terminals', () => log().includes('Expanding terminal instance'), 60_000);
-  // The engine gives another page that may show it four seconds to say so. A terminal that is opened before that is a new one.
-  await new Promise((resolve) => setTimeout(resolve, 6_000));
+  await hasTerminals(second);
   await openTerminal(second);
   await terminalShows(second, 'first-42');
   await command(second, 'Terminal: Scroll to Top');
