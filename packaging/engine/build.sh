@@ -5,7 +5,8 @@
 #   build.sh --id     print the id this tree would build, and stop
 #   build.sh --node   print the path of the node in that engine (or plain "node" while there is none), and stop
 #
-# The id carries a hash over everything that decides the outcome: package.json, the lock files, this file, the machine type.
+# The id carries a hash over everything that decides the outcome: package.json, the lock files, this file, the machine type, and how
+# node is started, which the compile cache depends on.
 # Nothing is fetched that a lock file of ours does not name together with its checksum; no package's install script runs but
 # those of the native modules listed below. relock.sh makes the lock files.
 set -euo pipefail
@@ -40,6 +41,8 @@ hash=$(
   {
     printf '%s\n' "$arch"
     cat package.json package-lock.json vscode/npm-shrinkwrap.json vscode/extensions/npm-shrinkwrap.json build.sh
+    sed -n '/^pub const NODE_FLAGS/p' ../../src/engine/command.rs
+    cat ../../src/engine/preload.cjs
   } | sha256sum | cut -c1-12
 )
 id=code-server-$version-$hash

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::command::NODE_FLAGS;
 use super::error::EngineError;
 use super::installed::{CACHE_DIR, Engine, FORMAT, RECORD, Record};
 use super::layout::Tree;
 use super::pack::{self, Effort};
 use super::store::{Store, check_id};
+use super::warm::PRELOAD;
 use super::{copy, warm};
 use crate::sys::DirLock;
 
@@ -86,6 +88,7 @@ impl Store {
             node_version,
             created: jiff::Timestamp::now().to_string(),
             source: options.source.clone().unwrap_or_else(|| tree.root.display().to_string()),
+            node_flags: NODE_FLAGS.iter().map(ToString::to_string).collect(),
         };
         let staging =
             tempfile::Builder::new().prefix(STAGING).tempdir_in(&self.dir).map_err(EngineError::io("create a directory in", &self.dir))?;
@@ -167,7 +170,7 @@ fn sync(dir: &Path) -> Result<(), EngineError> {
     rustix::fs::syncfs(&handle).map_err(|error| EngineError::io("sync", dir)(error.into()))
 }
 
-/// `<name>-<version>-<12 hex>`: the same tree with the same node gives the same id, in the same format only.
+/// `<name>-<version>-<12 hex>`: the same tree with the same node, to be started in the same way, gives the same id, in the same format only.
 fn default_id(tree: &Tree, node_version: &str) -> Result<String, EngineError> {
     let mut hash = Sha256::new();
     for name in ["product.json", "out/server-main.js"] {
@@ -177,6 +180,11 @@ fn default_id(tree: &Tree, node_version: &str) -> Result<String, EngineError> {
     }
     hash.update(node_version);
     hash.update(FORMAT.to_le_bytes());
+    // What its processes are started with, and how.
+    for part in NODE_FLAGS.iter().copied().chain([PRELOAD]) {
+        hash.update(part);
+        hash.update([0]);
+    }
     let name: String = tree.product.name_short.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     Ok(format!("{}-{}-{}", name.trim_matches('-'), tree.product.version, &hex::encode(hash.finalize())[..12]))
 }

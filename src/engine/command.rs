@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use super::installed::Engine;
 
-/// Flags for node itself. A small young generation costs a server that mostly waits nothing and saves about 6 MB; the preload
-/// takes it off again for extension hosts, where users' code allocates. `--optimize-for-size` would save 5 MB more but slows
-/// the same code. Whatever stands here has to be the same when the compile cache is filled: V8 refuses a cache made with other
-/// flags.
-pub const NODE_FLAGS: &[&str] = &["--max-semi-space-size=1"];
+/// Flags for the node of an engine that is added now; [`Record`](super::installed::Record) keeps them. A server mostly waits: a small
+/// young generation and V8's preference of size to speed halve it, 85 MB to 38, and an opening takes the processor for as long as
+/// before (`density.mjs settings` prints both). The preload takes them off again for what the server forks: users' code runs there.
+pub const NODE_FLAGS: &[&str] = &["--max-semi-space-size=1", "--optimize-for-size"];
 /// Set to `1`, makes the preload fill the compile cache. See [`warm`](super::warm).
 pub const WARM_VARIABLE: &str = "HOODY_CODE_WARM";
 /// What a user finds in `PATH` when the system says nothing else.
@@ -113,7 +112,7 @@ pub fn argv(engine: &Engine, dirs: &ServerDirs<'_>, options: &ServerOptions) -> 
 /// Node, its flags and the preload: what comes before the script.
 pub(crate) fn node_argv(engine: &Engine) -> Vec<OsString> {
     let mut argv = vec![engine.node().into()];
-    argv.extend(NODE_FLAGS.iter().map(OsString::from));
+    argv.extend(engine.record().node_flags.iter().map(OsString::from));
     if let Some(preload) = engine.preload() {
         argv.extend(["--require".into(), preload.into()]);
     }

@@ -35,6 +35,14 @@ pub struct Record {
     pub created: String,
     /// Where it came from, for people.
     pub source: String,
+    /// Flags for node, the same as when its compile cache was filled: V8 refuses a cache made with others.
+    #[serde(default = "first_flags")]
+    pub node_flags: Vec<String>,
+}
+
+/// What engines were started with that do not say it themselves.
+fn first_flags() -> Vec<String> {
+    vec!["--max-semi-space-size=1".to_owned()]
 }
 
 /// An engine ready to run and to be served from. Cloning is cheap.

@@ -11,7 +11,7 @@ try {
   // Read by the C library long ago; users' programs shall not inherit it.
   delete process.env.MALLOC_ARENA_MAX;
   // Good for a server that waits, not for extension hosts, which are forked with these flags.
-  process.execArgv = process.execArgv.filter((flag) => !flag.startsWith('--max-semi-space-size'));
+  process.execArgv = process.execArgv.filter((flag) => !/^--(max-semi-space-size|optimize-for-size)/.test(flag));
 
   const shared = path.join(__dirname, '..', 'compile-cache');
   if (process.env.HOODY_CODE_WARM === '1') {

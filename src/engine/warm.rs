@@ -18,7 +18,7 @@ use super::error::EngineError;
 use super::installed::{CACHE_DIR, Engine};
 
 /// The script node loads first.
-const PRELOAD: &str = include_str!("preload.cjs");
+pub(super) const PRELOAD: &str = include_str!("preload.cjs");
 /// A start takes a quarter of a second; this is for a machine that does a hundred other things.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a node that was just written may be held open for writing by somebody.

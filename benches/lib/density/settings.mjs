@@ -9,11 +9,13 @@ import { makeRecording } from './studio.mjs';
 
 const COUNT = Number(process.env.DENSITY_SETTINGS_LEVEL ?? 20);
 
-/** What is tried: flags before all others (forked processes get them too), and variables. `cache: false`: no compile cache. */
+/** What is tried: flags before all others (forked processes get them too), and variables. `alone`: those that
+ * forked processes do not get after all. `cache: false`: no compile cache. */
 const VARIANTS = [
   { name: 'as it is' },
   { name: 'no compile cache', cache: false },
   { name: '--optimize-for-size', flags: ['--optimize-for-size'] },
+  { name: '--optimize-for-size, server alone', flags: ['--optimize-for-size'], alone: ['--optimize-for-size'] },
   { name: '--max-old-space-size=192', flags: ['--max-old-space-size=192'] },
   { name: '--v8-pool-size=1', flags: ['--v8-pool-size=1'] },
   { name: '--single-threaded-gc', flags: ['--single-threaded-gc'] },
