@@ -80,6 +80,7 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             for (name, value) in answer.as_object().into_iter().flatten() {
                 match (name.as_str(), value.as_object()) {
                     ("usage", Some(usage)) => usage.iter().try_for_each(|(name, value)| writeln!(out, "{name:>14}  {}", text(value)))?,
+                    ("disk", Some(_)) => writeln!(out, "{name:>14}  {} ({})", disk(value), text(&value["measured"]))?,
                     _ => writeln!(out, "{name:>14}  {}", text(value))?,
                 }
             }
@@ -150,7 +151,8 @@ fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
 }
 
 fn list(instances: &[Value]) -> io::Result<()> {
-    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "LAST USED", "UPTIME", "MEMORY", "CPU", "RUNS", "CLASS", "ENGINE"]);
+    let mut table =
+        Table::new(&["INSTANCE", "STATE", "CLIENTS", "LAST USED", "UPTIME", "MEMORY", "DISK", "CPU", "RUNS", "CLASS", "ENGINE"]);
     let now = jiff::Timestamp::now();
     let figure = |value: &Value, show: fn(u64) -> String| value.as_u64().map_or_else(|| "-".to_owned(), show);
     for instance in instances {
@@ -161,6 +163,7 @@ fn list(instances: &[Value]) -> io::Result<()> {
             instance["last_used"].as_str().and_then(|text| ago(text, now)).unwrap_or_else(|| "-".to_owned()),
             figure(&instance["uptime_seconds"], time),
             figure(&instance["usage"]["memory"], size),
+            disk(&instance["disk"]),
             figure(&instance["usage"]["cpu_usec"], |micros| time(micros / 1_000_000)),
             programs(&instance["usage"]),
             text(&instance["class"]),
@@ -176,6 +179,12 @@ pub(super) fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// What its files take; more than that when not all was counted.
+pub(super) fn disk(disk: &Value) -> String {
+    let more = if disk["complete"] == false { "+" } else { "" };
+    disk["bytes"].as_u64().map_or_else(|| "-".to_owned(), |bytes| size(bytes) + more)
 }
 
 /// What of the user's runs: the names of some of it.

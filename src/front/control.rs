@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
+use super::disks;
 use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
@@ -154,6 +155,8 @@ struct Row {
     engine: Option<String>,
     uid: Option<u32>,
     usage: Option<Usage>,
+    /// What its files take, as it was counted last.
+    disk: Option<disks::Shown>,
 }
 
 #[derive(Serialize)]
@@ -310,6 +313,7 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             engine: known.engine,
             uid: known.uid,
             usage: None,
+            disk: disks::shown(app, &known.id),
             id: known.id,
         }
     };

@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod cookies;
 mod dashboard;
+mod disks;
 mod drain;
 mod error;
 mod extensions;

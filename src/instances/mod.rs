@@ -2,6 +2,7 @@
 
 mod clocks;
 mod connections;
+mod disks;
 mod drain;
 mod error;
 mod held;
@@ -22,6 +23,7 @@ mod uses;
 
 pub use clocks::IdleClocks;
 pub use connections::{Connections, Due};
+pub use disks::Disks;
 pub use drain::{DRAIN_IDLE, Drain};
 pub use error::{AcquireError, RoamingError, StoreError};
 pub use instance::Status;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::roaming::Roaming;
-use crate::model::InstanceId;
+use crate::model::{DiskUse, InstanceId};
 use crate::sys;
 
 /// Size of the mint key, in bytes: what the workbench's secret storage insists on.
@@ -22,6 +22,9 @@ const MAX_FILE: u64 = 64 << 10;
 
 /// The file whose time is that of the last use.
 const LAST_USED: &str = "last-used";
+
+/// The file with what its files take on the disk; its time is that of the count.
+const DISK: &str = "disk.json";
 
 /// What an instance opened last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +115,23 @@ impl StateStore {
         // An empty file whose own time says it: nothing that could be half written.
         let file = fs::File::options().create(true).append(true).open(&path).map_err(failed("write", &path))?;
         file.set_modified(time).map_err(failed("write", &path))
+    }
+
+    /// What the files of `id` took on the disk when they were counted last, and when that was.
+    pub fn disk(&self, id: &InstanceId) -> Option<(DiskUse, SystemTime)> {
+        let path = self.file(id, DISK);
+        let counted = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
+        Some((serde_json::from_slice(&read(&path).ok()?).ok()?, counted))
+    }
+
+    /// Remembers that they take so much now.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old record stays.
+    pub fn set_disk(&self, id: &InstanceId, disk: &DiskUse) -> Result<(), StoreError> {
+        let path = self.prepared(id, DISK)?;
+        let content = serde_json::to_vec(disk).map_err(|e| failed("encode", &path)(e.into()))?;
+        sys::write_atomic(&path, &content).map_err(failed("write", &path))
     }
 
     /// The server's half of the key that seals the secrets in a browser: 32 random bytes, made on first use and the same ever

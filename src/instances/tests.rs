@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::registry::STOP_DEADLINE;
 use super::*;
 use crate::launch::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
 use crate::sys::Stream;
 
 /// Long enough for a busy machine.
@@ -69,6 +69,10 @@ impl Connector for Way {
             let user_processes = self.0.busy.lock().unwrap().get(&self.1).copied().unwrap_or(0);
             Ok(Usage { processes: 1 + user_processes, user_processes, ..Usage::default() })
         })
+    }
+
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
@@ -150,6 +150,12 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// When nobody can tell.
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>>;
+
+    /// What its files take on the disk. May take half a minute; one at a time.
+    ///
+    /// # Errors
+    /// When nobody can tell, or it is being counted already.
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>>;
 }
 
 impl fmt::Debug for Launched {

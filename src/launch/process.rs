@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
-use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
+use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream, TreeLimits, TreeMeter};
 use output::OutputTail;
 use ports::OwnPorts;
 use spawner::Spawner;
@@ -107,7 +107,7 @@ impl ProcessLauncher {
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
         let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
-        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main });
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main, meter: Arc::default() });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
         let running = Arc::clone(&self.running);
         let exit = async move {
@@ -239,6 +239,7 @@ struct ProcessConnector {
     /// None when the engine's command line is not what we know.
     place: Option<Place>,
     main: Main,
+    meter: Arc<TreeMeter>,
 }
 
 /// What is needed to look at all processes of an instance.
@@ -280,6 +281,15 @@ impl Connector for ProcessConnector {
         // Aside: on a busy host this is thousands of small files.
         let counting = tokio::task::spawn_blocking(move || members.usage(&dir, pid));
         Box::pin(async move { counting.await.map_err(io::Error::other)? })
+    }
+
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
+        let (meter, dir) = (Arc::clone(&self.meter), self.main.dir.clone());
+        let counting = tokio::task::spawn_blocking(move || meter.measure(&dir, &TreeLimits::USUAL));
+        Box::pin(async move {
+            let (bytes, complete) = counting.await.map_err(io::Error::other)??;
+            Ok(DiskUse { bytes, complete })
+        })
     }
 }
 

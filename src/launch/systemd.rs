@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
@@ -267,6 +267,10 @@ impl Connector for Agent {
 
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(usage::of(self))
+    }
+
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
+        Box::pin(usage::disk_of(self))
     }
 }
 

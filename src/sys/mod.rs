@@ -17,6 +17,7 @@ mod socket_owner;
 mod spawn;
 mod stream;
 mod terminal;
+mod tree;
 mod users;
 
 pub use files::{create_private_dir, write_atomic};
@@ -37,6 +38,7 @@ pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets}
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
 pub use terminal::{KeyPress, Screen, read_hidden};
+pub use tree::{TreeLimits, TreeMeter};
 
 pub use users::{user_exists, user_id};
 

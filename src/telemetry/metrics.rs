@@ -161,13 +161,22 @@ impl Drop for Open {
     }
 }
 
-/// Writes down what is counted, and what `now` holds: figures that were looked up just now.
+/// Writes down what is counted. To be asked for before anything is looked up: what is counted as ended is then found ended.
 ///
 /// # Errors
 /// Never: the text grows in memory.
-pub fn encode(now: &Registry) -> Result<String, fmt::Error> {
+pub fn counted() -> Result<String, fmt::Error> {
     let mut text = String::new();
     encode_registry(&mut text, &METRICS.registry)?;
+    Ok(text)
+}
+
+/// Adds to what is [`counted`] what `now` holds: figures that were looked up afterwards.
+///
+/// # Errors
+/// Never: the text grows in memory.
+pub fn encode(counted: String, now: &Registry) -> Result<String, fmt::Error> {
+    let mut text = counted;
     encode_registry(&mut text, now)?;
     encode_eof(&mut text)?;
     Ok(text)
@@ -203,7 +212,7 @@ mod tests {
         metrics.answered("a-test", 404, Duration::from_millis(3));
         metrics.sent("a-test", 1000);
         let open = metrics.connection("a-test");
-        let text = encode(&Registry::default()).unwrap();
+        let text = encode(counted().unwrap(), &Registry::default()).unwrap();
         for line in [
             "hoody_code_requests_total{route=\"a-test\",status=\"2xx\"} 1",
             "hoody_code_answer_time_seconds_bucket{le=\"0.005\",route=\"a-test\"} 2",
@@ -218,7 +227,7 @@ mod tests {
         );
         assert!(plain.contains("\n# TYPE hoody_code_connections_open gauge\n") && !plain.contains("# EOF") && !plain.contains("# UNIT"));
         drop(open);
-        let text = encode(&Registry::default()).unwrap();
+        let text = encode(counted().unwrap(), &Registry::default()).unwrap();
         assert!(text.contains("hoody_code_connections_open{listener=\"a-test\"} 0") && text.ends_with("# EOF\n"));
     }
 }
