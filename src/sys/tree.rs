@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxFlags, fstat, openat, statat, statx};
 use rustix::io::Errno;
 
 /// The unit of `st_blocks` (stat(3type)), whatever the file system's own blocks are.
 const BLOCK: u64 = 512;
 
 /// How a directory is opened: never through a link.
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Where counting ends.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +70,9 @@ impl TreeMeter {
 /// them, so that one whose names are all here counts once and nothing has to be remembered.
 fn tree_use(root: &Path, limits: &TreeLimits) -> io::Result<(u64, bool)> {
     let until = Instant::now() + limits.time;
-    let root = open(root, DIRECTORY, Mode::empty())?;
-    let mut walk = Walk { bytes: 0, complete: true, stack: Vec::new() };
-    walk.enter(root)?;
+    let root = openat(CWD, root, DIRECTORY | OFlags::PATH, Mode::empty())?;
+    let mut walk = Walk { bytes: 0, complete: true, mount: mount_of(&root)?, stack: Vec::new() };
+    walk.enter(&root)?;
     let mut entries = 0;
     while let Some((dir, device)) = walk.stack.last_mut() {
         let device = *device;
@@ -104,12 +104,14 @@ fn tree_use(root: &Path, limits: &TreeLimits) -> io::Result<(u64, bool)> {
 struct Walk {
     bytes: u64,
     complete: bool,
+    mount: u64,
     /// The directories that we are in, and the device each is on.
     stack: Vec<(Dir, u64)>,
 }
 
 impl Walk {
-    fn enter(&mut self, directory: OwnedFd) -> io::Result<()> {
+    fn enter(&mut self, directory: &OwnedFd) -> io::Result<()> {
+        let directory = openat(directory, c".", DIRECTORY | OFlags::RDONLY, Mode::empty())?;
         // Of what is opened, not of what has the name by now.
         let stat = fstat(&directory)?;
         self.bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * BLOCK;
@@ -120,17 +122,21 @@ impl Walk {
     fn take(&mut self, name: &CStr, kind: FileType, device: u64, most: usize) {
         let Some(at) = self.stack.last().and_then(|(dir, _)| dir.fd().ok()) else { return };
         if matches!(kind, FileType::Directory | FileType::Unknown) {
-            // Opened without having been looked at: the look would already be one at what is mounted there.
-            let opened = openat2(at, name, DIRECTORY, Mode::empty(), ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS);
-            match opened {
+            // As a place at first: that asks nothing of what may be mounted there. (openat2(2) could refuse to leave the mount, but
+            // systemd's RestrictSUIDSGID= takes it away.)
+            match openat(at, name, DIRECTORY | OFlags::PATH, Mode::empty()) {
                 Ok(directory) => {
-                    let entered = self.stack.len() < most && self.enter(directory).is_ok();
-                    self.complete &= entered;
+                    let is_ours = mount_of(&directory).map(|mount| mount == self.mount);
+                    self.complete &= match is_ours {
+                        Ok(true) => self.stack.len() < most && self.enter(&directory).is_ok(),
+                        Ok(false) => true,
+                        Err(_) => false,
+                    };
                     return;
                 }
-                Err(Errno::NOTDIR) => {}
-                // Somebody else's mount, or gone meanwhile.
-                Err(Errno::XDEV | Errno::NOENT | Errno::LOOP) => return,
+                // A link, or something else altogether.
+                Err(Errno::NOTDIR | Errno::LOOP) => {}
+                Err(Errno::NOENT) => return,
                 Err(_) => {
                     self.complete = false;
                     return;
@@ -153,6 +159,12 @@ impl Walk {
             Err(_) => self.complete = false,
         }
     }
+}
+
+/// The number of the mount that an open place is in (Linux 5.8): the same for all subvolumes of a btrfs.
+fn mount_of(place: &OwnedFd) -> io::Result<u64> {
+    let stat = statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID)?;
+    Ok(stat.stx_mnt_id)
 }
 
 /// Makes the calling thread the last one to get a processor or a disk. There is no way back without privileges: for a thread that
@@ -214,12 +226,17 @@ mod tests {
 
     #[test]
     fn another_mount_is_not_entered() {
-        // Below / are /proc and /dev at least; a level deep nothing else is counted either.
-        let limits = TreeLimits { depth: 1, ..LIMITS };
-        assert!(!tree_use(Path::new("/"), &limits).unwrap().1);
-        let proc = open("/", DIRECTORY, Mode::empty()).unwrap();
-        let opened = openat2(&proc, c"proc", DIRECTORY, Mode::empty(), ResolveFlags::NO_XDEV);
-        assert_eq!(opened.unwrap_err(), Errno::XDEV);
+        let place = |path: &str| openat(CWD, path, DIRECTORY | OFlags::PATH, Mode::empty()).unwrap();
+        let root = place("/");
+        let mut walk = Walk { bytes: 0, complete: true, mount: mount_of(&root).unwrap(), stack: Vec::new() };
+        walk.enter(&root).unwrap();
+        let (_, device) = walk.stack[0];
+        for kind in [FileType::Directory, FileType::Unknown] {
+            walk.take(c"proc", kind, device, 100);
+            assert_eq!((walk.stack.len(), walk.complete), (1, true));
+        }
+        walk.take(c"usr", FileType::Directory, device, 100);
+        assert_eq!(walk.stack.len(), 2);
     }
 
     #[test]
