@@ -25,6 +25,7 @@ mod page_pass;
 mod pages;
 mod query;
 mod redirect;
+mod removal;
 mod request_id;
 mod route;
 mod secrets;

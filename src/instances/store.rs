@@ -26,6 +26,9 @@ const LAST_USED: &str = "last-used";
 /// The file with what its files take on the disk; its time is that of the count.
 const DISK: &str = "disk.json";
 
+/// The file whose time is that of the removal.
+const REMOVED: &str = "removed";
+
 /// What an instance opened last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastOpened {
@@ -111,10 +114,28 @@ impl StateStore {
     /// # Errors
     /// When the disk refuses.
     pub fn set_last_used(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
-        let path = self.prepared(id, LAST_USED)?;
+        self.stamp(id, LAST_USED, time)
+    }
+
+    fn stamp(&self, id: &InstanceId, name: &str, time: SystemTime) -> Result<(), StoreError> {
+        let path = self.prepared(id, name)?;
         // An empty file whose own time says it: nothing that could be half written.
         let file = fs::File::options().create(true).append(true).open(&path).map_err(failed("write", &path))?;
         file.set_modified(time).map_err(failed("write", &path))
+    }
+
+    /// Whether `id` was removed, and not used since.
+    pub fn is_removed(&self, id: &InstanceId) -> bool {
+        let removed = fs::metadata(self.file(id, REMOVED)).and_then(|meta| meta.modified());
+        removed.is_ok_and(|removed| self.last_used(id).is_none_or(|used| used <= removed))
+    }
+
+    /// Remembers that `id` was removed at `time`: a mark, which the next use makes void.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_removed(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
+        self.stamp(id, REMOVED, time)
     }
 
     /// What the files of `id` took on the disk when they were counted last, and when that was.
@@ -247,6 +268,14 @@ mod tests {
             store.set_last_used(&alice, time).unwrap();
             assert_eq!(store.last_used(&alice), Some(time));
         }
+        let later = |seconds| then + std::time::Duration::from_secs(seconds);
+        assert!(!store.is_removed(&alice));
+        store.set_removed(&alice, later(100)).unwrap();
+        assert!(store.is_removed(&alice));
+        store.set_last_used(&alice, later(101)).unwrap();
+        assert!(!store.is_removed(&alice), "who uses it has it back");
+        store.set_removed(&alice, later(200)).unwrap();
+        assert!(store.is_removed(&alice), "and it can go again");
     }
 
     #[test]

@@ -89,6 +89,10 @@ impl Fake {
 }
 
 impl Launcher for Fake {
+    fn files(&self, id: &InstanceId) -> std::path::PathBuf {
+        id.as_str().into()
+    }
+
     fn launch(&self, id: &InstanceId) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         let id = id.clone();
         Box::pin(async move {

@@ -7,6 +7,7 @@ mod systemd;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -55,6 +56,9 @@ pub trait Launcher: Send + Sync + 'static {
     /// # Errors
     /// When it runs, when there is no such instance, or with what could not be deleted.
     fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Where the files of `id` are, for people.
+    fn files(&self, id: &InstanceId) -> PathBuf;
 
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;

@@ -197,6 +197,10 @@ impl Launcher for ProcessLauncher {
         })
     }
 
+    fn files(&self, id: &InstanceId) -> PathBuf {
+        self.directory(id)
+    }
+
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
     }

@@ -7,13 +7,14 @@ mod usage;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
+use crate::config::HOMES;
 use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
@@ -228,6 +229,10 @@ impl Launcher for SystemdLauncher {
 
     fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(self.forget(id.clone(), purge))
+    }
+
+    fn files(&self, id: &InstanceId) -> PathBuf {
+        Path::new(HOMES).join(id.as_str())
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {

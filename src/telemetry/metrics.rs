@@ -50,6 +50,7 @@ pub struct Metrics {
     starts: Histogram,
     start_failures: Family<Cause, Counter>,
     ends: Family<Cause, Counter>,
+    removed: Counter,
 }
 
 impl Metrics {
@@ -68,6 +69,7 @@ impl Metrics {
             starts: Histogram::new(START),
             start_failures: Family::default(),
             ends: Family::default(),
+            removed: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests by route and class of the answer's status", metrics.requests.clone());
@@ -89,6 +91,7 @@ impl Metrics {
         );
         registry.register("start_failures", "Starts that failed, by cause", metrics.start_failures.clone());
         registry.register("instance_ends", "Runs that ended, by cause; stopped is what somebody wanted", metrics.ends.clone());
+        registry.register("instances_removed", "Instances that were removed because nobody used them", metrics.removed.clone());
         // A counter that is not there before the first time has no rate that first time.
         for outcome in ["admitted", "wrong", "throttled"] {
             drop(metrics.logins.get_or_create(&[("outcome", outcome)]));
@@ -149,6 +152,11 @@ impl Metrics {
     /// A run ended; `cause` is the name of one.
     pub fn ended(&self, cause: &str) {
         self.ends.get_or_create(&[("cause", cause.to_owned())]).inc();
+    }
+
+    /// An instance that nobody has used for long was removed.
+    pub fn removed(&self) {
+        self.removed.inc();
     }
 }
 
