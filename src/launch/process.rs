@@ -8,12 +8,14 @@ mod ports;
 mod spawner;
 mod usage;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
@@ -26,7 +28,8 @@ use ports::OwnPorts;
 use spawner::Spawner;
 use usage::Members;
 
-/// The environment variable by which every process of an instance is known, however far it detached itself.
+/// The environment variable by which every process of an instance is known, however far it detached itself. One that has written
+/// over its environment has its tag still.
 const MARKER: &str = "HOODY_CODE_INSTANCE_DIR";
 
 /// The name of the engine's socket in `run`.
@@ -141,6 +144,8 @@ impl ProcessLauncher {
         command.env(MARKER, dir).current_dir(cwd);
         command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         sys::isolate(&mut command);
+        sys::tag(&mut command, tag_of(dir));
+        self.members.note(dir);
         command
     }
 }
@@ -319,6 +324,13 @@ fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
     Ok(())
 }
 
+/// The tag of the processes of the instance in `dir`. Far from any limit that somebody would set by hand.
+fn tag_of(dir: &Path) -> u64 {
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    let number = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    1 << 62 | number >> 2
+}
+
 /// Whose processes are meant.
 #[derive(Clone)]
 enum Belonging {
@@ -344,10 +356,14 @@ impl Belonging {
             Self::Instance(root, dir) => (*root, dir, &b""[..]),
             Self::Below(dir) => (None, dir, &b"/"[..]),
         };
+        let tags: HashSet<u64> = match self {
+            Self::Instance(_, dir) => [tag_of(dir)].into(),
+            Self::Below(dir) => std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| tag_of(&entry.path())).collect(),
+        };
         let mark = [MARKER.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes(), tail].concat();
         match self {
-            Self::Instance(..) => table.members(root, |line| line == mark),
-            Self::Below(_) => table.members(root, |line| line.starts_with(&mark)),
+            Self::Instance(..) => table.members(root, |line| line == mark, &tags),
+            Self::Below(_) => table.members(root, |line| line.starts_with(&mark), &tags),
         }
     }
 }

@@ -16,6 +16,7 @@ mod resources;
 mod socket_owner;
 mod spawn;
 mod stream;
+mod tag;
 mod terminal;
 mod tree;
 mod users;
@@ -37,6 +38,7 @@ pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources}
 pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
+pub use tag::tag;
 pub use terminal::{KeyPress, Screen, read_hidden};
 pub use tree::{TreeLimits, TreeMeter};
 
