@@ -10,6 +10,7 @@ mod app;
 mod connection;
 mod control;
 mod cookies;
+mod counted;
 mod dashboard;
 mod disks;
 mod drain;
