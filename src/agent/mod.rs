@@ -5,6 +5,7 @@
 //! Synchronous and small: there is one per running instance. `hoody-code-broker agent -- NODE ARGUMENT…` starts it, with the
 //! listening packet socket as standard input.
 
+mod disk;
 mod engine;
 mod open;
 mod serve;

@@ -171,6 +171,9 @@ pub struct AskOptions {
 pub enum InstancesCommand {
     /// List all instances, also those that do not run.
     List {
+        /// Also those that were removed and still have their files.
+        #[arg(long)]
+        all: bool,
         /// How to ask.
         #[command(flatten)]
         ask: AskOptions,

@@ -12,7 +12,7 @@ use super::client::ClientError;
 use super::drain;
 use super::progress::Progress;
 use super::table::Table;
-use super::units::{ago, size, time};
+use super::units::{ago, ahead, size, time};
 use crate::model::InstanceId;
 
 /// Why a command on instances failed.
@@ -61,8 +61,9 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
     let order = |ask: &AskOptions, method: Method, path: String| Caller::operator(ask)?.order(method, &path);
     let of = |id: &InstanceId| format!("/api/v1/instances/{id}");
     match command {
-        InstancesCommand::List { ask } => {
-            let answer = order(ask, Method::GET, "/api/v1/instances".to_owned())?;
+        InstancesCommand::List { all, ask } => {
+            let query = if *all { "?all=true" } else { "" };
+            let answer = order(ask, Method::GET, format!("/api/v1/instances{query}"))?;
             if ask.control.json {
                 return print(&answer["instances"]);
             }
@@ -80,6 +81,11 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             for (name, value) in answer.as_object().into_iter().flatten() {
                 match (name.as_str(), value.as_object()) {
                     ("usage", Some(usage)) => usage.iter().try_for_each(|(name, value)| writeln!(out, "{name:>14}  {}", text(value)))?,
+                    ("removal", None) if value.is_string() => {
+                        let ahead = value.as_str().and_then(|text| ahead(text, jiff::Timestamp::now())).unwrap_or_default();
+                        writeln!(out, "{name:>14}  {} ({ahead})", text(value))?;
+                    }
+                    ("disk", Some(_)) => writeln!(out, "{name:>14}  {} ({})", disk(value), text(&value["measured"]))?,
                     _ => writeln!(out, "{name:>14}  {}", text(value))?,
                 }
             }
@@ -150,22 +156,34 @@ fn report(json: bool, answer: &Value) -> Result<(), InstancesError> {
 }
 
 fn list(instances: &[Value]) -> io::Result<()> {
-    let mut table = Table::new(&["INSTANCE", "STATE", "CLIENTS", "LAST USED", "UPTIME", "MEMORY", "CPU", "RUNS", "CLASS", "ENGINE"]);
+    let mut headings = vec!["INSTANCE", "STATE", "CLIENTS", "LAST USED", "UPTIME", "MEMORY", "DISK", "CPU", "RUNS", "CLASS", "ENGINE"];
+    // Only where instances are removed at all.
+    let announces = instances.iter().any(|instance| instance["removal"].is_string());
+    if announces {
+        headings.push("REMOVED");
+    }
+    let mut table = Table::new(&headings);
     let now = jiff::Timestamp::now();
     let figure = |value: &Value, show: fn(u64) -> String| value.as_u64().map_or_else(|| "-".to_owned(), show);
     for instance in instances {
-        table.row(vec![
+        let state = if instance["removed"] == true { "removed".to_owned() } else { text(&instance["state"]) };
+        let mut cells = vec![
             text(&instance["id"]),
-            text(&instance["state"]),
+            state,
             text(&instance["clients"]),
             instance["last_used"].as_str().and_then(|text| ago(text, now)).unwrap_or_else(|| "-".to_owned()),
             figure(&instance["uptime_seconds"], time),
             figure(&instance["usage"]["memory"], size),
+            disk(&instance["disk"]),
             figure(&instance["usage"]["cpu_usec"], |micros| time(micros / 1_000_000)),
             programs(&instance["usage"]),
             text(&instance["class"]),
             text(&instance["engine"]),
-        ]);
+        ];
+        if announces {
+            cells.push(instance["removal"].as_str().and_then(|text| ahead(text, now)).unwrap_or_else(|| "-".to_owned()));
+        }
+        table.row(cells);
     }
     table.print(&mut io::stdout().lock())
 }
@@ -176,6 +194,12 @@ pub(super) fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// What its files take; more than that when not all was counted.
+pub(super) fn disk(disk: &Value) -> String {
+    let more = if disk["complete"] == false { "+" } else { "" };
+    disk["bytes"].as_u64().map_or_else(|| "-".to_owned(), |bytes| size(bytes) + more)
 }
 
 /// What of the user's runs: the names of some of it.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::args::AskOptions;
 use super::caller::Caller;
-use super::instances::{InstancesError, print, text};
+use super::instances::{InstancesError, disk, print, text};
 use super::table::Table;
 use super::units::{ago, size, time};
 use crate::sys::{KeyPress, Screen};
@@ -83,7 +83,7 @@ impl View {
         let memory = |row: &Value| row["usage"]["memory"].as_u64().unwrap_or_default();
         let rank = |row: &Value| (row["state"] == "running", share(row).unwrap_or_default(), row["clients"].as_u64(), memory(row));
         order.sort_by_key(|row| std::cmp::Reverse(rank(row)));
-        let mut table = Table::new(&["INSTANCE", "STATE", "CPU", "MEMORY", "PROCESSES", "CLIENTS", "LAST USED", "UPTIME", "CLASS"]);
+        let mut table = Table::new(&["INSTANCE", "STATE", "CPU", "MEMORY", "DISK", "PROCESSES", "CLIENTS", "LAST USED", "UPTIME", "CLASS"]);
         let now = jiff::Timestamp::now();
         let figure = |value: &Value, show: fn(u64) -> String| value.as_u64().map_or_else(|| "-".to_owned(), show);
         for row in order {
@@ -96,6 +96,7 @@ impl View {
                 text(&row["state"]),
                 cpu,
                 figure(&row["usage"]["memory"], size),
+                disk(&row["disk"]),
                 text(&row["usage"]["processes"]),
                 text(&row["clients"]),
                 row["last_used"].as_str().and_then(|text| ago(text, now)).unwrap_or_else(|| "-".to_owned()),
@@ -149,7 +150,7 @@ mod tests {
 
     fn answer(cpu: u64) -> Value {
         json!({"instances": [
-            {"id": "asleep", "state": "stopped", "generation": 1, "clients": 0, "last_used": "2020-01-01T00:00:00Z"},
+            {"id": "asleep", "state": "stopped", "generation": 1, "clients": 0, "last_used": "2020-01-01T00:00:00Z", "disk": {"bytes": 9 << 20, "complete": false}},
             {"id": "idle", "state": "running", "generation": 1, "clients": 0, "uptime_seconds": 90, "usage": {"cpu_usec": 5_000_000, "memory": 90 << 20, "processes": 3}},
             {"id": "busy", "state": "running", "generation": 2, "clients": 2, "uptime_seconds": 30, "usage": {"cpu_usec": cpu, "memory": 45 << 20, "processes": 7}},
         ], "host": {"limit": 200, "pressure": {"cpu": 0.126, "memory": 0.0}}})
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(lines[0], "2 of 200 running, 0 starting, 0 failed, 3 in all, 2 clients; cpu pressure 13%; memory pressure 0%");
         assert!(lines[3].starts_with("busy") && lines[3].contains("150%") && lines[3].contains("45M"), "{text}");
         assert!(lines[4].starts_with("idle") && lines[4].contains("0%") && lines[4].contains("1min 30s"), "{text}");
-        assert!(lines[5].starts_with("asleep") && lines[5].contains(" ago"), "{text}");
+        assert!(lines[5].starts_with("asleep") && lines[5].contains(" ago") && lines[5].contains("  9M+  "), "{text}");
         assert!(first.lines(usize::MAX, usize::MAX).contains("1s"), "the first time, that of the whole run");
     }
 

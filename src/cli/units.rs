@@ -27,6 +27,13 @@ pub(super) fn ago(text: &str, now: jiff::Timestamp) -> Option<String> {
     Some(if seconds < 5 { "now".to_owned() } else { format!("{} ago", time(seconds)) })
 }
 
+/// How long after `now` the moment `text` (RFC 3339) is; one that has come is soon.
+pub(super) fn ahead(text: &str, now: jiff::Timestamp) -> Option<String> {
+    let then: jiff::Timestamp = text.parse().ok()?;
+    let seconds = u64::try_from(then.as_second().saturating_sub(now.as_second())).unwrap_or(0);
+    Some(if seconds < 60 { "soon".to_owned() } else { format!("in {}", time(seconds)) })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -51,5 +58,9 @@ mod tests {
         assert_eq!(ago("2026-01-13T10:30:00Z").as_deref(), Some("2d 0h ago"));
         assert_eq!(ago("2027-01-13T10:30:00Z").as_deref(), Some("now"), "a clock that was set back");
         assert_eq!(ago("-"), None);
+        let ahead = |text| super::ahead(text, now);
+        assert_eq!(ahead("2026-01-18T10:30:00Z").as_deref(), Some("in 3d 0h"));
+        assert_eq!((ahead("2026-01-15T10:30:01Z").as_deref(), ahead("2025-01-15T10:30:00Z").as_deref()), (Some("soon"), Some("soon")));
+        assert_eq!(ahead("-"), None);
     }
 }

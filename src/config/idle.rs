@@ -1,4 +1,4 @@
-//! `[instances]`: when one that nobody uses is stopped, and when the host counts as short of memory.
+//! `[instances]`: when one that nobody uses is stopped and when it is removed, and when the host counts as short of memory.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ const STOP_AFTER: Duration = Duration::from_secs(600);
 /// The shortest such time: a page that is being loaded holds nothing between two of its requests.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// The shortest time after which one is removed: less than people stay away over night is a mistake.
+const SHORTEST_STAY: Duration = Duration::from_secs(24 * 3600);
+
 /// The share of the last ten seconds, in percent, in which something has waited for memory.
 const PRESSURE: u8 = 40;
 
@@ -22,6 +25,8 @@ pub struct Idle {
     pub stop_after: Option<Duration>,
     /// How long nobody has to be at an open tab before it gives the instance up; none means that an open tab is somebody.
     pub idle_tabs: Option<Duration>,
+    /// How long nobody has to use one before it is removed from the list, with its files kept; none means that none ever is.
+    pub remove_after: Option<Duration>,
     /// From this share of waiting on (percent), the host is short of memory; none means that nobody looks.
     pub memory_pressure: Option<u8>,
 }
@@ -51,7 +56,14 @@ pub(super) fn check(raw: &raw::Instances) -> Result<Idle, ConfigError> {
     if idle_tabs.is_some_and(|time| time < SHORTEST) {
         return Err(ConfigError::value("idle_tabs", "less than a second would take the editor from whoever is at it"));
     }
-    Ok(Idle { stop_after, idle_tabs, memory_pressure })
+    let remove_after = match raw.remove_after.as_deref().map(str::trim) {
+        None | Some("0" | "never") => None,
+        text => Some(duration("remove_after", text, Duration::ZERO)?).filter(|time| !time.is_zero()),
+    };
+    if remove_after.is_some_and(|time| time < SHORTEST_STAY) {
+        return Err(ConfigError::value("remove_after", "less than a day ('1d') would remove what people come back to tomorrow"));
+    }
+    Ok(Idle { stop_after, idle_tabs, remove_after, memory_pressure })
 }
 
 #[cfg(test)]
@@ -67,7 +79,10 @@ mod tests {
     #[test]
     fn times_shares_and_neither() {
         let idle = checked(None, None).unwrap();
-        assert_eq!(idle, Idle { stop_after: Some(Duration::from_secs(600)), idle_tabs: None, memory_pressure: Some(40) });
+        assert_eq!(
+            idle,
+            Idle { stop_after: Some(Duration::from_secs(600)), idle_tabs: None, remove_after: None, memory_pressure: Some(40) }
+        );
         for off in ["0", "never", "0s"] {
             assert_eq!(checked(Some(off), None).unwrap().stop_after, None, "{off}");
         }
@@ -79,6 +94,12 @@ mod tests {
         assert_eq!(tabs("1h").unwrap(), Some(Duration::from_secs(3600)));
         assert_eq!(tabs("never").unwrap(), None);
         assert!(tabs("5ms").is_err() && tabs("1").is_err());
+        let stay = |text: &str| {
+            check(&raw::Instances { remove_after: Some(text.to_owned()), ..raw::Instances::default() }).map(|idle| idle.remove_after)
+        };
+        assert_eq!(stay("90d").unwrap(), Some(Duration::from_secs(90 * 24 * 3600)));
+        assert_eq!((stay("never").unwrap(), stay("0").unwrap()), (None, None));
+        assert!(stay("23h").is_err() && stay("90").is_err() && stay("long").is_err());
         assert_eq!(checked(None, Some("off")).unwrap().memory_pressure, None);
         for (stop_after, memory_pressure) in
             [(Some("soon"), None), (Some("10ms"), None), (None, Some("40")), (None, Some("0%")), (None, Some("101%"))]

@@ -56,6 +56,7 @@ pub(super) struct Instances {
     pub(super) stop_after: Option<String>,
     pub(super) memory_pressure: Option<String>,
     pub(super) idle_tabs: Option<String>,
+    pub(super) remove_after: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -55,6 +55,7 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "abandoned_after": time(config.instances.abandoned_after),
             "stop_after": config.instances.idle.stop_after.map_or_else(|| "never".to_owned(), time),
             "idle_tabs": config.instances.idle.idle_tabs.map_or_else(|| "never".to_owned(), time),
+            "remove_after": config.instances.idle.remove_after.map_or_else(|| "never".to_owned(), time),
             "memory_pressure": config.instances.idle.memory_pressure.map_or_else(|| "off".to_owned(), |percent| format!("{percent}%")),
         },
         "extensions": {

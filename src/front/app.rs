@@ -17,9 +17,12 @@ use crate::assets::Assets;
 use crate::auth::Session;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::instances::{Instances, StateStore};
+use crate::instances::{Instances, Removals, StateStore};
 use crate::model::InstanceId;
 use crate::proxy::Forwarded;
+
+/// The file in `state` that says since when instances are removed.
+const REMOVE_AFTER: &str = "remove-after.json";
 
 /// The daemon's parts, shared by all connections.
 pub(super) struct App {
@@ -27,6 +30,8 @@ pub(super) struct App {
     pub(super) assets: Assets,
     pub(super) instances: Instances,
     pub(super) store: StateStore,
+    /// When instances that nobody uses are removed.
+    pub(super) removals: Removals,
     pub(super) upstreams: Upstreams,
     pub(super) extensions: Arc<Extensions>,
     /// The connections of pages, and what becomes of those that are left behind.
@@ -65,6 +70,7 @@ impl App {
             assets,
             instances,
             store,
+            removals: Removals::new(config.server.data_dir.join("state").join(REMOVE_AFTER)),
             upstreams: Upstreams::default(),
             extensions: Arc::default(),
             abandoned: Abandoned::default(),

@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::app::{App, Peer};
+use super::counted::{Counted, Place};
 use super::linger::Lingering;
 use super::listener::Kind;
 use super::request_id::{self, RequestId};
@@ -38,7 +39,7 @@ pub(super) struct Arrival {
     pub(super) stream: Stream,
     pub(super) client: Option<SocketAddr>,
     pub(super) kind: Kind,
-    /// Kept until the connection ends.
+    /// Kept until the connection ends, a websocket that it has become included.
     pub(super) permit: OwnedSemaphorePermit,
 }
 
@@ -46,25 +47,26 @@ pub(super) struct Arrival {
 pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
     let Arrival { stream, client, kind, permit } = arrival;
     let stopping = app.stopping.clone();
-    let _open = metrics().connection(kind.name());
+    // In the stream rather than here: one that becomes a websocket leaves this function, not the number of connections.
+    let place = Place { _permit: permit, _open: metrics().connection(kind.name()) };
     let peer = Peer { client, local: stream.local_address(), secure: kind == Kind::Https };
     let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer);
     let ended = match (kind, &app.secrets.certificate) {
-        (Kind::Http, _) => http1(Lingering::new(stream), &limits, stopping, respond(Arc::clone(&app))).await,
+        (Kind::Http, _) => http1(Counted::new(Lingering::new(stream), place), &limits, stopping, respond(Arc::clone(&app))).await,
         (Kind::Control, _) => {
             let peer = stream.peer_uid();
             let answer = move |request: Request<Incoming>| {
                 let app = Arc::clone(&app);
                 async move { control::answer(app, request, peer).await.map(|body| Recorded { body, record: None }) }
             };
-            http1(Lingering::new(stream), &limits, stopping, answer).await
+            http1(Counted::new(Lingering::new(stream), place), &limits, stopping, answer).await
         }
         (Kind::Metrics, _) => {
             let answer = move |request: Request<Incoming>| {
                 let app = Arc::clone(&app);
                 async move { scrape::answer(&app, &request).await.map(|body| Recorded { body, record: None }) }
             };
-            http1(Lingering::new(stream), &limits, stopping, answer).await
+            http1(Counted::new(Lingering::new(stream), place), &limits, stopping, answer).await
         }
         (Kind::Redirect, _) => {
             let redirected = Arc::clone(&app);
@@ -72,7 +74,7 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
                 let response = redirect::answer(&redirected, &request);
                 std::future::ready(response.map(|body| Recorded { body, record: None }))
             };
-            http1(Lingering::new(stream), &limits, stopping, answer).await
+            http1(Counted::new(Lingering::new(stream), place), &limits, stopping, answer).await
         }
         (Kind::Https, Some(certificate)) => {
             let accepted = tokio::select! {
@@ -80,8 +82,10 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
                 () = stopping.cancelled() => None,
             };
             match accepted {
-                Some((stream, Protocol::Http2)) => http2::serve(stream, &limits, stopping, respond(Arc::clone(&app))).await,
-                Some((stream, Protocol::Http1)) => http1(stream, &limits, stopping, respond(Arc::clone(&app))).await,
+                Some((stream, Protocol::Http2)) => {
+                    http2::serve(Counted::new(stream, place), &limits, stopping, respond(Arc::clone(&app))).await
+                }
+                Some((stream, Protocol::Http1)) => http1(Counted::new(stream, place), &limits, stopping, respond(Arc::clone(&app))).await,
                 None => Ok(()),
             }
         }
@@ -92,7 +96,6 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
     if let Err(e) = ended {
         tracing::debug!(?client, "connection ended: {e}");
     }
-    drop(permit);
 }
 
 async fn http1<I, F>(

@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
 use super::app::{App, Context, Peer};
+use super::disks;
 use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
 use super::request_id::RequestId;
-use super::{dashboard, gate, metrics};
+use super::{dashboard, gate, metrics, removal};
 use crate::instances::AcquireError;
 use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState, Usage};
@@ -47,7 +48,10 @@ pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Opti
 /// What is asked.
 #[derive(Debug, PartialEq, Eq)]
 enum Order {
-    List,
+    List {
+        /// Also those that were removed.
+        all: bool,
+    },
     Show(InstanceId),
     Start(InstanceId),
     Stop(InstanceId),
@@ -99,7 +103,11 @@ fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiE
     }
     match (method.as_str(), id, verb) {
         ("GET" | "POST", Some(id), Some("extensions")) => Ok(Order::Extensions(id)),
-        ("GET", None, None) => Ok(Order::List),
+        ("GET", None, None) => match query {
+            None | Some("" | "all=false") => Ok(Order::List { all: false }),
+            Some("all=true") => Ok(Order::List { all: true }),
+            Some(_) => Err(ApiError::new(ErrorCode::BadRequest, "the only parameter is all, which is true or false")),
+        },
         ("GET", Some(id), None) => Ok(Order::Show(id)),
         ("POST", Some(id), Some("start")) => Ok(Order::Start(id)),
         ("POST", Some(id), Some("stop")) => Ok(Order::Stop(id)),
@@ -150,10 +158,16 @@ struct Row {
     uptime_seconds: Option<u64>,
     /// When it was used last (RFC 3339); now, while it is.
     last_used: Option<String>,
+    /// Whether it was removed, and nobody has used it since.
+    removed: bool,
+    /// When it is going to be removed (RFC 3339), unless somebody uses it before.
+    removal: Option<String>,
     class: Option<String>,
     engine: Option<String>,
     uid: Option<u32>,
     usage: Option<Usage>,
+    /// What its files take, as it was counted last.
+    disk: Option<disks::Shown>,
 }
 
 #[derive(Serialize)]
@@ -188,7 +202,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
+        Order::List { .. } | Order::Show(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
         Order::Drain(what) => tracing::info!(peer, "operator: drain: {what:?}"),
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
@@ -217,8 +231,9 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             auth.revoke(id.as_ref()).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
             Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))
         }
-        Order::List => {
+        Order::List { all } => {
             let mut instances = rows(app).await?;
+            instances.retain(|row| *all || !row.removed);
             add_usage(app, &mut instances).await;
             Ok(json(&Listing { draining: drain::shown(app), instances, host: Host::look(app) }))
         }
@@ -261,6 +276,9 @@ async fn remove(app: &App, id: &InstanceId, purge: bool) -> Result<Result<(), La
     if purge && matches!(removed, Ok(()) | Err(LaunchError::NotRunning)) {
         let (store, id) = (app.store.clone(), id.clone());
         blocking(move || store.forget(&id)).await?.map_err(ApiError::internal)?;
+    } else if removed.is_ok() {
+        let (store, id) = (app.store.clone(), id.clone());
+        blocking(move || store.set_removed(&id, SystemTime::now())).await?.map_err(ApiError::internal)?;
     }
     Ok(removed)
 }
@@ -304,12 +322,15 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             clients,
             idle_seconds: idle.filter(|_| runs).map(|idle| idle.as_secs()),
             last_used: last_used(app, &known.id, runs, idle, now),
+            removed: status.state.is_at_rest() && clients == 0 && app.store.is_removed(&known.id),
+            removal: removal::when(app, &known.id, now).and_then(time_of_day),
             uptime_seconds: uptime.filter(|_| runs).map(|uptime| uptime.as_secs()),
             state: status.state,
             class: known.class,
             engine: known.engine,
             uid: known.uid,
             usage: None,
+            disk: disks::shown(app, &known.id),
             id: known.id,
         }
     };
@@ -331,8 +352,11 @@ async fn add_usage(app: &App, rows: &mut [Row]) {
 /// As far as that is remembered.
 fn last_used(app: &App, id: &InstanceId, runs: bool, idle: Option<Duration>, now: SystemTime) -> Option<String> {
     let time = if runs { now.checked_sub(idle.unwrap_or_default()) } else { app.store.last_used(id) };
-    let time = jiff::Timestamp::try_from(time?).ok()?;
-    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    time_of_day(time?)
+}
+
+fn time_of_day(time: SystemTime) -> Option<String> {
+    Some(jiff::Timestamp::try_from(time).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]
@@ -344,7 +368,8 @@ mod tests {
     fn orders() {
         let id = |text: &str| text.parse::<InstanceId>().unwrap();
         let ask = |method: Method, path: &str, query| order(&method, path, query).map_err(|e| e.code);
-        assert_eq!(ask(Method::GET, "/api/v1/instances", None), Ok(Order::List));
+        assert_eq!(ask(Method::GET, "/api/v1/instances", None), Ok(Order::List { all: false }));
+        assert_eq!(ask(Method::GET, "/api/v1/instances", Some("all=true")), Ok(Order::List { all: true }));
         assert_eq!(ask(Method::GET, "/api/v1/instances/a", None), Ok(Order::Show(id("a"))));
         assert_eq!(ask(Method::POST, "/api/v1/instances/a/extensions", None), Ok(Order::Extensions(id("a"))));
         let removal = Order::RemoveExtension(id("a"), "x.y".into());
@@ -356,6 +381,7 @@ mod tests {
         assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", None), Ok(Order::Remove { id: id("a"), purge: false }));
         for (method, path, query, code) in [
             (Method::DELETE, "/api/v1/instances/a", Some("purge=yes"), ErrorCode::BadRequest),
+            (Method::GET, "/api/v1/instances", Some("all"), ErrorCode::BadRequest),
             (Method::DELETE, "/api/v1/instances", None, ErrorCode::NotFound),
             (Method::GET, "/api/v1/instancesx", None, ErrorCode::NotFound),
             (Method::GET, "/api/v1/instances/..", None, ErrorCode::InvalidInstance),

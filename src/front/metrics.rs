@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::App;
+use super::disks;
 use super::gate;
 use super::handlers::health;
 use crate::auth::HostPolicy;
@@ -56,7 +57,8 @@ fn is_number(host: &HostName) -> bool {
 
 /// The text.
 pub(super) async fn scrape(app: &App, headers: &HeaderMap) -> Result<Response<Body>, ApiError> {
-    let text = telemetry::encode(&snapshot(app).await).map_err(ApiError::internal)?;
+    let counted = telemetry::counted().map_err(ApiError::internal)?;
+    let text = telemetry::encode(counted, &snapshot(app).await).map_err(ApiError::internal)?;
     let open = headers.get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("openmetrics")));
     let mut response = answer::plain("text/plain", if open { text } else { telemetry::to_plain(&text) });
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(if open { OPEN_METRICS } else { PLAIN }));
@@ -151,6 +153,8 @@ async fn instances(app: &App, registry: &mut Registry) {
     let told: Vec<_> = running.iter().zip(usage).filter_map(|((_, id), used)| used.map(|used| (named(id), used))).collect();
     let memory = family(told.iter().map(|(name, used)| (name.clone(), used.memory)));
     registry.register_with_unit("instance_memory", "Memory that it has for itself", Unit::Bytes, memory);
+    let disk = running.iter().filter_map(|(_, id)| Some((named(id), disks::shown(app, id)?.bytes)));
+    registry.register_with_unit("instance_disk", "What its files take on the disk, as it was counted last", Unit::Bytes, family(disk));
     registry.register("instance_processes", "Its processes", family(told.iter().map(|(name, used)| (name.clone(), used.processes as u64))));
     let cpu = Family::<_, FloatCounter>::default();
     for (name, used) in &told {

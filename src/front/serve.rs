@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 use super::abandoned;
 use super::app::App;
 use super::connection::{self, Arrival};
+use super::disks;
 use super::drain;
 use super::error::ServeError;
 use super::listener::{Bound, Kind};
+use super::removal;
 use super::secrets::Secrets;
 use crate::assets::Assets;
 use crate::auth::MadePassword;
@@ -179,6 +181,8 @@ pub async fn serve(
     let mut heartbeat = watchdog();
     notify(&[NotifyState::Ready, NotifyState::Status(&census(&app))]);
     let mut watching = tokio::spawn(watch(Arc::clone(&app)));
+    let mut counting = tokio::spawn(disks::run(Arc::clone(&app)));
+    let mut removing = tokio::spawn(removal::run(Arc::clone(&app)));
     let mut ending = tokio::spawn(abandoned::run(Arc::clone(&app)));
     let instances = app.instances.clone();
     let mut tending = tokio::spawn(async move { instances.tend().await });
@@ -193,6 +197,8 @@ pub async fn serve(
             }
             _ = &mut tending => break Err(ServeError::System { what: "tend the instances", source: io::ErrorKind::BrokenPipe.into() }),
             _ = &mut watching => break Err(ServeError::System { what: "watch the instances", source: io::ErrorKind::BrokenPipe.into() }),
+            _ = &mut counting => break Err(ServeError::System { what: "count the instances' files", source: io::ErrorKind::BrokenPipe.into() }),
+            _ = &mut removing => break Err(ServeError::System { what: "remove unused instances", source: io::ErrorKind::BrokenPipe.into() }),
             _ = &mut ending => break Err(ServeError::System { what: "end what pages have left", source: io::ErrorKind::BrokenPipe.into() }),
             // The watchdog is fed by the very loop that accepts: when it hangs, so do we.
             _ = heartbeat.tick() => {
@@ -220,6 +226,8 @@ pub async fn serve(
     };
     drop((listeners, doors, windows));
     watching.abort();
+    counting.abort();
+    removing.abort();
     ending.abort();
     tending.abort();
     finish(&app, &connections).await;

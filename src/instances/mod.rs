@@ -2,6 +2,7 @@
 
 mod clocks;
 mod connections;
+mod disks;
 mod drain;
 mod error;
 mod held;
@@ -11,6 +12,7 @@ mod lease;
 mod machine;
 mod operate;
 mod registry;
+mod removal;
 mod roaming;
 mod room;
 mod starter;
@@ -22,11 +24,13 @@ mod uses;
 
 pub use clocks::IdleClocks;
 pub use connections::{Connections, Due};
+pub use disks::Disks;
 pub use drain::{DRAIN_IDLE, Drain};
 pub use error::{AcquireError, RoamingError, StoreError};
 pub use instance::Status;
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings};
+pub use removal::Removals;
 pub use roaming::{News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};
 pub use uses::Uses;

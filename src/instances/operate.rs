@@ -1,6 +1,7 @@
 //! What an operator and a successor do with instances: look through them, take them over, forget them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -117,6 +118,21 @@ impl Instances {
         self.table().remove(id);
         self.0.held.set(id, false);
         removed
+    }
+
+    /// Where the files of `id` are, for people.
+    pub fn files(&self, id: &InstanceId) -> PathBuf {
+        self.0.launcher.files(id)
+    }
+
+    /// Whether nothing of it runs, nobody uses it, and no operator has stopped it: who has done that wants it as it is.
+    pub fn may_be_removed(&self, id: &InstanceId) -> bool {
+        let Some(instance) = self.known(id) else { return true };
+        let rests = instance.peek(|status| match &status.state {
+            InstanceState::Failed { cause } => !cause.is_held(),
+            state => state.is_at_rest(),
+        });
+        rests && instance.cell().machine.leases() == 0
     }
 
     /// Lifts what holds a failed instance: the next request starts it.

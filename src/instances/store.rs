@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::roaming::Roaming;
-use crate::model::InstanceId;
+use crate::model::{DiskUse, InstanceId};
 use crate::sys;
 
 /// Size of the mint key, in bytes: what the workbench's secret storage insists on.
@@ -22,6 +22,12 @@ const MAX_FILE: u64 = 64 << 10;
 
 /// The file whose time is that of the last use.
 const LAST_USED: &str = "last-used";
+
+/// The file with what its files take on the disk; its time is that of the count.
+const DISK: &str = "disk.json";
+
+/// The file whose time is that of the removal.
+const REMOVED: &str = "removed";
 
 /// What an instance opened last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,10 +114,45 @@ impl StateStore {
     /// # Errors
     /// When the disk refuses.
     pub fn set_last_used(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
-        let path = self.prepared(id, LAST_USED)?;
+        self.stamp(id, LAST_USED, time)
+    }
+
+    fn stamp(&self, id: &InstanceId, name: &str, time: SystemTime) -> Result<(), StoreError> {
+        let path = self.prepared(id, name)?;
         // An empty file whose own time says it: nothing that could be half written.
         let file = fs::File::options().create(true).append(true).open(&path).map_err(failed("write", &path))?;
         file.set_modified(time).map_err(failed("write", &path))
+    }
+
+    /// Whether `id` was removed, and not used since.
+    pub fn is_removed(&self, id: &InstanceId) -> bool {
+        let removed = fs::metadata(self.file(id, REMOVED)).and_then(|meta| meta.modified());
+        removed.is_ok_and(|removed| self.last_used(id).is_none_or(|used| used <= removed))
+    }
+
+    /// Remembers that `id` was removed at `time`: a mark, which the next use makes void.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_removed(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
+        self.stamp(id, REMOVED, time)
+    }
+
+    /// What the files of `id` took on the disk when they were counted last, and when that was.
+    pub fn disk(&self, id: &InstanceId) -> Option<(DiskUse, SystemTime)> {
+        let path = self.file(id, DISK);
+        let counted = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
+        Some((serde_json::from_slice(&read(&path).ok()?).ok()?, counted))
+    }
+
+    /// Remembers that they take so much now.
+    ///
+    /// # Errors
+    /// When the disk refuses; the old record stays.
+    pub fn set_disk(&self, id: &InstanceId, disk: &DiskUse) -> Result<(), StoreError> {
+        let path = self.prepared(id, DISK)?;
+        let content = serde_json::to_vec(disk).map_err(|e| failed("encode", &path)(e.into()))?;
+        sys::write_atomic(&path, &content).map_err(failed("write", &path))
     }
 
     /// The server's half of the key that seals the secrets in a browser: 32 random bytes, made on first use and the same ever
@@ -227,6 +268,14 @@ mod tests {
             store.set_last_used(&alice, time).unwrap();
             assert_eq!(store.last_used(&alice), Some(time));
         }
+        let later = |seconds| then + std::time::Duration::from_secs(seconds);
+        assert!(!store.is_removed(&alice));
+        store.set_removed(&alice, later(100)).unwrap();
+        assert!(store.is_removed(&alice));
+        store.set_last_used(&alice, later(101)).unwrap();
+        assert!(!store.is_removed(&alice), "who uses it has it back");
+        store.set_removed(&alice, later(200)).unwrap();
+        assert!(store.is_removed(&alice), "and it can go again");
     }
 
     #[test]

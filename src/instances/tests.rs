@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::registry::STOP_DEADLINE;
 use super::*;
 use crate::launch::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
 use crate::sys::Stream;
 
 /// Long enough for a busy machine.
@@ -70,6 +70,10 @@ impl Connector for Way {
             Ok(Usage { processes: 1 + user_processes, user_processes, ..Usage::default() })
         })
     }
+
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
 }
 
 impl Fake {
@@ -85,6 +89,10 @@ impl Fake {
 }
 
 impl Launcher for Fake {
+    fn files(&self, id: &InstanceId) -> std::path::PathBuf {
+        id.as_str().into()
+    }
+
     fn launch(&self, id: &InstanceId) -> BoxFuture<'_, Result<Launched, LaunchError>> {
         let id = id.clone();
         Box::pin(async move {

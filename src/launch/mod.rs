@@ -7,11 +7,12 @@ mod systemd;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
@@ -55,6 +56,9 @@ pub trait Launcher: Send + Sync + 'static {
     /// # Errors
     /// When it runs, when there is no such instance, or with what could not be deleted.
     fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Where the files of `id` are, for people.
+    fn files(&self, id: &InstanceId) -> PathBuf;
 
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
@@ -150,6 +154,12 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// When nobody can tell.
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>>;
+
+    /// What its files take on the disk. May take half a minute; one at a time.
+    ///
+    /// # Errors
+    /// When nobody can tell, or it is being counted already.
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>>;
 }
 
 impl fmt::Debug for Launched {

@@ -8,25 +8,28 @@ mod ports;
 mod spawner;
 mod usage;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
-use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
+use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream, TreeLimits, TreeMeter};
 use output::OutputTail;
 use ports::OwnPorts;
 use spawner::Spawner;
 use usage::Members;
 
-/// The environment variable by which every process of an instance is known, however far it detached itself.
+/// The environment variable by which every process of an instance is known, however far it detached itself. One that has written
+/// over its environment has its tag still.
 const MARKER: &str = "HOODY_CODE_INSTANCE_DIR";
 
 /// The name of the engine's socket in `run`.
@@ -107,7 +110,7 @@ impl ProcessLauncher {
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
         let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
-        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main });
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main, meter: Arc::default() });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
         let running = Arc::clone(&self.running);
         let exit = async move {
@@ -141,6 +144,8 @@ impl ProcessLauncher {
         command.env(MARKER, dir).current_dir(cwd);
         command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         sys::isolate(&mut command);
+        sys::tag(&mut command, tag_of(dir));
+        self.members.note(dir);
         command
     }
 }
@@ -197,6 +202,10 @@ impl Launcher for ProcessLauncher {
         })
     }
 
+    fn files(&self, id: &InstanceId) -> PathBuf {
+        self.directory(id)
+    }
+
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
     }
@@ -239,6 +248,7 @@ struct ProcessConnector {
     /// None when the engine's command line is not what we know.
     place: Option<Place>,
     main: Main,
+    meter: Arc<TreeMeter>,
 }
 
 /// What is needed to look at all processes of an instance.
@@ -281,6 +291,15 @@ impl Connector for ProcessConnector {
         let counting = tokio::task::spawn_blocking(move || members.usage(&dir, pid));
         Box::pin(async move { counting.await.map_err(io::Error::other)? })
     }
+
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
+        let (meter, dir) = (Arc::clone(&self.meter), self.main.dir.clone());
+        let counting = tokio::task::spawn_blocking(move || meter.measure(&dir, &TreeLimits::USUAL));
+        Box::pin(async move {
+            let (bytes, complete) = counting.await.map_err(io::Error::other)??;
+            Ok(DiskUse { bytes, complete })
+        })
+    }
 }
 
 fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
@@ -303,6 +322,13 @@ fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
         }
     }
     Ok(())
+}
+
+/// The tag of the processes of the instance in `dir`. Far from any limit that somebody would set by hand.
+fn tag_of(dir: &Path) -> u64 {
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    let number = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    1 << 62 | number >> 2
 }
 
 /// Whose processes are meant.
@@ -330,10 +356,14 @@ impl Belonging {
             Self::Instance(root, dir) => (*root, dir, &b""[..]),
             Self::Below(dir) => (None, dir, &b"/"[..]),
         };
+        let tags: HashSet<u64> = match self {
+            Self::Instance(_, dir) => [tag_of(dir)].into(),
+            Self::Below(dir) => std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| tag_of(&entry.path())).collect(),
+        };
         let mark = [MARKER.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes(), tail].concat();
         match self {
-            Self::Instance(..) => table.members(root, |line| line == mark),
-            Self::Below(_) => table.members(root, |line| line.starts_with(&mark)),
+            Self::Instance(..) => table.members(root, |line| line == mark, &tags),
+            Self::Below(_) => table.members(root, |line| line.starts_with(&mark), &tags),
         }
     }
 }

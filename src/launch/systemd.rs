@@ -7,14 +7,15 @@ mod usage;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::config::HOMES;
+use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
@@ -230,6 +231,10 @@ impl Launcher for SystemdLauncher {
         Box::pin(self.forget(id.clone(), purge))
     }
 
+    fn files(&self, id: &InstanceId) -> PathBuf {
+        Path::new(HOMES).join(id.as_str())
+    }
+
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { self.broker.ask(&BrokerRequest::Reload {}).await.map(drop) })
     }
@@ -267,6 +272,10 @@ impl Connector for Agent {
 
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(usage::of(self))
+    }
+
+    fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
+        Box::pin(usage::disk_of(self))
     }
 }
 

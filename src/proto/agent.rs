@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AbsolutePath, ExtensionJob, Port, Usage};
+use crate::model::{AbsolutePath, DiskUse, ExtensionJob, Port, Usage};
 
 /// The most bytes of a message either way: [`LOG_LINES`] of the engine's output with the answer to [`AgentRequest::Watch`].
 pub const MAX_AGENT_PACKET: usize = 32 << 10;
@@ -34,6 +34,8 @@ pub enum AgentRequest {
     },
     /// What the instance uses, and what of its user's runs.
     Usage,
+    /// What the files in the home take. Takes as long as a walk through them; a second one at the same time is refused.
+    Disk,
     /// Answered once, when the engine has ended.
     Watch,
 }
@@ -61,6 +63,11 @@ pub enum AgentAnswer {
     Usage {
         /// As the agent sees it.
         usage: Usage,
+    },
+    /// What the home takes.
+    Disk {
+        /// As the agent counted it.
+        disk: DiskUse,
     },
     /// The engine has ended.
     Ended {

@@ -16,7 +16,9 @@ mod resources;
 mod socket_owner;
 mod spawn;
 mod stream;
+mod tag;
 mod terminal;
+mod tree;
 mod users;
 
 pub use files::{create_private_dir, write_atomic};
@@ -36,7 +38,9 @@ pub use resources::{Resources, free_disk, heap_bytes, raise_fd_limit, resources}
 pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};
+pub use tag::tag;
 pub use terminal::{KeyPress, Screen, read_hidden};
+pub use tree::{TreeLimits, TreeMeter};
 
 pub use users::{user_exists, user_id};
 

@@ -1,11 +1,13 @@
 //! Processes, as `/proc` shows them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 
 pub use rustix::process::Pid;
 use rustix::process::{Signal, kill_process};
+
+use super::tag::tag_of;
 
 /// One reading of the process table: who is whose child, and in which session.
 #[derive(Debug, Default)]
@@ -42,26 +44,29 @@ impl ProcessTable {
     }
 
     /// Every live process that belongs to `root`: its descendants, whatever is in its session, and whatever was started with an
-    /// environment that has a line (`NAME=value`) which `marks`; that finds what detached itself. Zombies do not count.
-    pub fn members(&self, root: Option<Pid>, marks: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
+    /// environment that has a line (`NAME=value`) which `marks`, or with one of `tags` (see [`tag`](super::tag)); that finds what
+    /// detached itself. Zombies do not count.
+    pub fn members(&self, root: Option<Pid>, marks: impl Fn(&[u8]) -> bool, tags: &HashSet<u64>) -> Vec<Pid> {
         let root = root.map(|pid| pid.as_raw_nonzero().get());
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let belongs = |pid: i32, row: &Row| {
             root.is_some_and(|root| pid == root || row.session == root || self.descends(pid, root))
                 || fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ.split(|b| *b == 0).any(&marks))
+                || (!tags.is_empty() && tag_of(pid).is_some_and(|tag| tags.contains(&tag)))
         };
         self.rows.iter().filter(|(pid, row)| **pid != own && belongs(**pid, row)).filter_map(|(pid, _)| Pid::from_raw(*pid)).collect()
     }
 
-    /// Every live process by the value of the line `name=…` in its environment. One without such a line has that of the nearest
-    /// ancestor with one, or else of its session's first process: a program can be started with no environment at all. Zombies do
+    /// Every live process by the value of the line `name=…` in its environment, or else by that which `tags` has for its tag. One
+    /// with neither has the value of the nearest ancestor with one, or else of its session's first process: a program can be started with no environment at all. Zombies do
     /// not count.
-    pub fn by_mark(&self, name: &str) -> HashMap<Vec<u8>, Vec<Pid>> {
+    pub fn by_mark(&self, name: &str, tags: &HashMap<u64, Vec<u8>>) -> HashMap<Vec<u8>, Vec<Pid>> {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let mark = [name.as_bytes(), b"="].concat();
         let value = |pid: &i32| {
-            let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-            environ.split(|b| *b == 0).find_map(|line| line.strip_prefix(&*mark)).map(<[u8]>::to_vec)
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let marked = environ.split(|b| *b == 0).find_map(|line| line.strip_prefix(&*mark)).map(<[u8]>::to_vec);
+            marked.or_else(|| tags.get(&tag_of(*pid)?).cloned())
         };
         let marked: HashMap<i32, Vec<u8>> =
             self.rows.keys().filter(|pid| **pid != own).filter_map(|pid| Some((*pid, value(pid)?))).collect();
@@ -154,7 +159,7 @@ mod tests {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
         let bare = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
-        let groups = ProcessTable::read().unwrap().by_mark("HOODY_TEST_BARE");
+        let groups = ProcessTable::read().unwrap().by_mark("HOODY_TEST_BARE", &HashMap::new());
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(groups[value.as_bytes()].contains(&bare));
@@ -183,9 +188,9 @@ mod tests {
         let held = child.stdin.take();
         child.kill().unwrap();
         child.wait().unwrap();
-        let members = ProcessTable::read().unwrap().members(None, |line| line == marker.as_bytes());
+        let members = ProcessTable::read().unwrap().members(None, |line| line == marker.as_bytes(), &HashSet::new());
         assert!(members.contains(&detached));
-        let groups = ProcessTable::read().unwrap().by_mark(name);
+        let groups = ProcessTable::read().unwrap().by_mark(name, &HashMap::new());
         assert!(groups[value.as_bytes()].contains(&detached));
         for pid in members {
             signal(pid, Signal::KILL).unwrap();

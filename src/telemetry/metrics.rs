@@ -50,6 +50,7 @@ pub struct Metrics {
     starts: Histogram,
     start_failures: Family<Cause, Counter>,
     ends: Family<Cause, Counter>,
+    removed: Counter,
 }
 
 impl Metrics {
@@ -68,6 +69,7 @@ impl Metrics {
             starts: Histogram::new(START),
             start_failures: Family::default(),
             ends: Family::default(),
+            removed: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests by route and class of the answer's status", metrics.requests.clone());
@@ -89,6 +91,7 @@ impl Metrics {
         );
         registry.register("start_failures", "Starts that failed, by cause", metrics.start_failures.clone());
         registry.register("instance_ends", "Runs that ended, by cause; stopped is what somebody wanted", metrics.ends.clone());
+        registry.register("instances_removed", "Instances that were removed because nobody used them", metrics.removed.clone());
         // A counter that is not there before the first time has no rate that first time.
         for outcome in ["admitted", "wrong", "throttled"] {
             drop(metrics.logins.get_or_create(&[("outcome", outcome)]));
@@ -150,6 +153,11 @@ impl Metrics {
     pub fn ended(&self, cause: &str) {
         self.ends.get_or_create(&[("cause", cause.to_owned())]).inc();
     }
+
+    /// An instance that nobody has used for long was removed.
+    pub fn removed(&self) {
+        self.removed.inc();
+    }
 }
 
 /// An open connection.
@@ -161,13 +169,22 @@ impl Drop for Open {
     }
 }
 
-/// Writes down what is counted, and what `now` holds: figures that were looked up just now.
+/// Writes down what is counted. To be asked for before anything is looked up: what is counted as ended is then found ended.
 ///
 /// # Errors
 /// Never: the text grows in memory.
-pub fn encode(now: &Registry) -> Result<String, fmt::Error> {
+pub fn counted() -> Result<String, fmt::Error> {
     let mut text = String::new();
     encode_registry(&mut text, &METRICS.registry)?;
+    Ok(text)
+}
+
+/// Adds to what is [`counted`] what `now` holds: figures that were looked up afterwards.
+///
+/// # Errors
+/// Never: the text grows in memory.
+pub fn encode(counted: String, now: &Registry) -> Result<String, fmt::Error> {
+    let mut text = counted;
     encode_registry(&mut text, now)?;
     encode_eof(&mut text)?;
     Ok(text)
@@ -203,7 +220,7 @@ mod tests {
         metrics.answered("a-test", 404, Duration::from_millis(3));
         metrics.sent("a-test", 1000);
         let open = metrics.connection("a-test");
-        let text = encode(&Registry::default()).unwrap();
+        let text = encode(counted().unwrap(), &Registry::default()).unwrap();
         for line in [
             "hoody_code_requests_total{route=\"a-test\",status=\"2xx\"} 1",
             "hoody_code_answer_time_seconds_bucket{le=\"0.005\",route=\"a-test\"} 2",
@@ -218,7 +235,7 @@ mod tests {
         );
         assert!(plain.contains("\n# TYPE hoody_code_connections_open gauge\n") && !plain.contains("# EOF") && !plain.contains("# UNIT"));
         drop(open);
-        let text = encode(&Registry::default()).unwrap();
+        let text = encode(counted().unwrap(), &Registry::default()).unwrap();
         assert!(text.contains("hoody_code_connections_open{listener=\"a-test\"} 0") && text.ends_with("# EOF\n"));
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 #[cfg(feature = "front")]
-pub use metrics::{Count, Metrics, Open, encode, metrics, to_plain};
+pub use metrics::{Count, Metrics, Open, counted, encode, metrics, to_plain};
 
 /// The prefix of our fields in the journal: `instance` becomes `HOODY_INSTANCE`.
 const PREFIX: &str = "HOODY";

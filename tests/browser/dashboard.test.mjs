@@ -30,6 +30,7 @@ test('the operator sees who is there, stops one and starts it again', scene({}, 
   await alice.getByText('running').waitFor();
   assert.equal(await page.locator('article').count(), 2);
   await until('lines are drawn', async () => (await alice.locator('path').last().getAttribute('d'))?.includes('L'));
+  await alice.getByText(/MiB on disk/).waitFor();
   page.on('dialog', (dialog) => dialog.accept());
   await alice.getByRole('button', { name: 'Stop', exact: true }).click();
   await alice.getByText('stopped by operator').waitFor();

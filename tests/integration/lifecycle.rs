@@ -147,6 +147,50 @@ fn a_killed_daemon_takes_its_engines_along_and_the_next_one_sweeps() {
     assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
 }
 
+/// The number and the port of a daemon that was started in `alice`, has cut every tie and written over its environment.
+fn hidden_daemon(daemon: &Daemon) -> (i32, u16) {
+    let file = daemon.instance_dir("alice").join("user-data/daemon");
+    let text = eventually("the daemon in it is up", || std::fs::read_to_string(&file).ok().filter(|text| text.contains(' ')));
+    let (pid, port) = text.split_once(' ').unwrap();
+    let pid = pid.parse().unwrap();
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    assert!(environ.iter().all(|byte| *byte == 0), "nothing is left of its environment");
+    assert!(!daemon.processes("alice").contains(&pid), "its mark is gone");
+    (pid, port.parse().unwrap())
+}
+
+#[test]
+fn a_daemon_that_writes_over_its_environment_is_still_the_instances() {
+    let engine = FakeEngine::new();
+    engine.behave("daemon");
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    let (pid, port) = hidden_daemon(&daemon);
+    engine.behave("");
+    assert_eq!(daemon.get("/i/bob/?ew=1").status, 200);
+    let users = |id: &str| daemon.status(id)["usage"]["user_processes"].as_u64();
+    eventually("it is counted", || (users("alice") == Some(1)).then_some(()));
+    assert_eq!(users("bob"), Some(0), "as nobody else's");
+    assert_eq!(daemon.get(&format!("/i/alice/proxy/{port}/")).text(), "daemon", "and its port is reached");
+    assert_eq!(daemon.get(&format!("/i/bob/proxy/{port}/")).code(), "port_refused");
+    drop(daemon.stop());
+    assert!(!alive(pid), "it ends with its instance");
+}
+
+#[test]
+fn a_daemon_that_writes_over_its_environment_is_swept_by_the_next_service() {
+    let engine = FakeEngine::new();
+    engine.behave("daemon");
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    let (pid, _) = hidden_daemon(&daemon);
+    let dir = daemon.kill();
+    assert!(alive(pid), "a daemon outlives a kill -9");
+    let daemon = Daemon::start_in(dir, engine.path(), "", |_| {});
+    assert!(!alive(pid), "the next service ends it");
+    drop(daemon);
+}
+
 #[test]
 fn a_deep_data_directory_still_has_sockets() {
     let engine = real_engine();

@@ -28,6 +28,7 @@ mod port_bodies;
 mod port_headers;
 mod ports;
 mod remote;
+mod removal;
 mod service;
 mod state;
 mod testssl;

@@ -64,8 +64,10 @@ fn what_is_drawn_and_alerted_on_exists() {
         WebSocket::open(daemon.address, "/i/alice/stable-c0ffee/ws", &[("Cookie", &cookie)]).unwrap_or_else(|_| panic!("a websocket"));
     socket.send_raw(b"12345").unwrap();
     socket.expect_raw(b"12345");
-    let of_one =
-        eventually("alice's own figures", || Some(scrape(address)).filter(|text| text.contains("instance_memory_bytes{id=\"alice\"")));
+    let of_one = eventually("alice's own figures", || {
+        let all = ["instance_memory_bytes{id=\"alice\"", "instance_disk_bytes{id=\"alice\""];
+        Some(scrape(address)).filter(|text| all.iter().all(|series| text.contains(series)))
+    });
     assert_eq!(post_password(&daemon, "/i/alice/", "guess", &[]).status, 401);
     let bob = sign_in(&daemon, "/i/bob/", "secret");
     engine.behave("die");

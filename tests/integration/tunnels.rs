@@ -56,6 +56,32 @@ fn one_instance_does_not_take_what_all_have() {
 }
 
 #[test]
+fn a_websocket_is_a_connection_for_as_long_as_it_is_open() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "[limits]\nconnections = 2\n");
+    let open = || WebSocket::open(daemon.address, "/stable-c0ffee", &[]).map_err(|r| r.text()).unwrap();
+    let mut held = vec![open(), open()];
+    let open_now = || {
+        let mut curl = std::process::Command::new("curl");
+        curl.arg("--silent").arg("--unix-socket").arg(daemon.data().join("control.sock")).arg("http://localhost/metrics");
+        let text = String::from_utf8(curl.output().unwrap().stdout).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("hoody_code_connections_open{listener=\"http\"} ")?.parse::<usize>().ok())
+    };
+    assert_eq!(open_now(), Some(2));
+    let mut waiting = daemon.begin("/api/v1/code/health");
+    waiting.get_ref().set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    let mut status = String::new();
+    let answered = std::io::BufRead::read_line(&mut waiting, &mut status);
+    assert_eq!(answered.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "there is no place: {status}");
+    held.pop();
+    waiting.get_ref().set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    std::io::BufRead::read_line(&mut waiting, &mut status).unwrap();
+    assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+    drop((held, waiting));
+    eventually("all places are given back", || (open_now() == Some(0)).then_some(()));
+}
+
+#[test]
 fn a_thousand_at_once() {
     hoody_code::sys::raise_fd_limit();
     let engine = FakeEngine::new();

@@ -190,7 +190,11 @@ impl Daemon {
 pub(crate) fn processes_of(dir: &Path) -> Vec<i32> {
     let marker = format!("HOODY_CODE_INSTANCE_DIR={}", dir.display());
     let table = hoody_code::sys::ProcessTable::read().expect("/proc");
-    table.members(None, |line| line == marker.as_bytes()).iter().map(|pid| pid.as_raw_nonzero().get()).collect()
+    table
+        .members(None, |line| line == marker.as_bytes(), &std::collections::HashSet::new())
+        .iter()
+        .map(|pid| pid.as_raw_nonzero().get())
+        .collect()
 }
 
 impl Drop for Daemon {

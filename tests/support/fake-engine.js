@@ -55,6 +55,24 @@ if (behaviour === "detach") {
   spawn("sh", ["-c", "trap '' TERM HUP; sleep 1000 & wait; sleep 1000"], { detached: true, stdio: "ignore" }).unref();
 }
 
+if (behaviour === "daemon") {
+  // What nginx and redis do: two forks, a session of its own, and the title written over the environment. (50) and (51) of
+  // proc_pid_stat(5) are where that is.
+  const served = () => {
+    const fs = require("node:fs");
+    const stat = fs.readFileSync("/proc/self/stat", "latin1");
+    const [start, end] = stat.slice(stat.lastIndexOf(")") + 2).split(" ").slice(47, 49).map(Number);
+    const file = process.env.FAKE_DAEMON;
+    fs.writeSync(fs.openSync("/proc/self/mem", "r+"), Buffer.alloc(end - start), 0, end - start, start);
+    const server = require("node:http").createServer((request, response) => response.end("daemon"));
+    server.listen(0, "127.0.0.1", () => fs.writeFileSync(file, `${process.pid} ${server.address().port}`));
+  };
+  const code = `(${served})()`;
+  const forked = `require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(code)}], { detached: true, stdio: "ignore" }).unref()`;
+  const env = { ...process.env, FAKE_DAEMON: path.join(option("--user-data-dir"), "daemon") };
+  spawn(process.execPath, ["-e", forked], { detached: true, stdio: "ignore", env }).unref();
+}
+
 const page = `<!DOCTYPE html><html><head><meta id="vscode-workbench-web-configuration" data-settings="{&quot;remoteAuthority&quot;:&quot;remote&quot;}"></head><body></body></html>`;
 
 const app = require("./fake-app.js");

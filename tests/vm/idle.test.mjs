@@ -42,8 +42,13 @@ describe('idle', { timeout: 300_000 }, () => {
     // What runs our scripts there is, for the agent, a detached job as well.
     assert.deepEqual([state, usage.user_processes, usage.programs.sort()], ['running', 2, ['python3', 'sleep']]);
     assert.equal(await unit('bob'), 'active');
+    // The agent walks through the home as the tenant.
+    const { disk } = await host.until('its files are counted', async () => { const status = await host.status('bob'); return status.disk && status; });
+    const used = 1024 * Number((await host.vm.sh('du -skx /data/instances/bob')).stdout.split('\t')[0]);
+    assert.ok(disk.complete && disk.bytes > 16_384 && disk.bytes < used * 2, `${JSON.stringify(disk)}, ${used} by now`);
     await host.inside('bob', 'setsid -f bash -c "sleep 1; pkill -x sleep; pkill -f hoody-probe" >/dev/null 2>&1');
     await host.state('bob', 'stopped', { deadline: 90_000 });
     assert.equal(await unit('bob'), 'inactive');
+    assert.ok((await host.status('bob')).disk.bytes >= disk.bytes, 'what was counted last');
   });
 });

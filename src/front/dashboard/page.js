@@ -87,6 +87,7 @@ function show(row, kept) {
     row.uptime_seconds !== null && `up ${span(row.uptime_seconds)}`,
     used !== undefined && (used < 5 ? 'in use' : `used ${span(used)} ago`),
     row.class, row.usage && `${row.usage.processes} processes`,
+    row.disk && `${bytes(row.disk.bytes)}${row.disk.complete ? '' : ' or more'} on disk`,
   ].filter(Boolean).join(' · ') || ' ';
   const latest = (list) => list[list.length - 1];
   const tell = (name, text, least) => {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::super::access::session_over;
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
+use super::super::disks;
 use crate::instances::Status;
 use crate::model::InstanceState;
 use crate::proxy::{Body, BoxError};
@@ -31,6 +32,9 @@ struct News<'a> {
     message: Option<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     log: &'a [String],
+    /// What its files take on the disk, as it was counted last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<disks::Shown>,
 }
 
 pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
@@ -38,18 +42,19 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
         return Ok(answer::plain("text/event-stream", Body::Empty));
     }
     let follow = context.app.instances.follow(&context.instance);
-    let (app, session) = (Arc::clone(&context.app), context.session.clone());
+    let (app, session, id) = (Arc::clone(&context.app), context.session.clone(), context.instance.clone());
     let events = stream::unfold((follow, true), move |(mut follow, first)| {
-        let (app, session) = (Arc::clone(&app), session.clone());
+        let (app, session, id) = (Arc::clone(&app), session.clone(), id.clone());
         async move {
+            let disk = || disks::shown(&app, &id);
             let line = if first {
-                event(&follow.borrow_and_update())
+                event(&follow.borrow_and_update(), disk())
             } else {
                 tokio::select! {
                     () = app.stopping.cancelled() => return None,
                     () = session_over(&app, session.as_ref()) => return None,
                     changed = tokio::time::timeout(HEARTBEAT, follow.changed()) => match changed {
-                        Ok(Ok(())) => event(&follow.borrow_and_update()),
+                        Ok(Ok(())) => event(&follow.borrow_and_update(), disk()),
                         Ok(Err(_)) => return None,
                         Err(_) => Bytes::from_static(b": still here\n\n"),
                     },
@@ -65,13 +70,13 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
     Ok(response)
 }
 
-fn event(status: &Status) -> Bytes {
+fn event(status: &Status, disk: Option<disks::Shown>) -> Bytes {
     let state = status.state.for_client();
     let (message, log) = match &state {
         InstanceState::Failed { cause } => (Some(format!("the instance {cause}")), status.log.as_slice()),
         _ => (None, &[][..]),
     };
-    let news = News { state: &state, generation: status.generation, message, log };
+    let news = News { state: &state, generation: status.generation, message, log, disk };
     let json = serde_json::to_string(&news).unwrap_or_else(|_| "{}".to_owned());
     Bytes::from(format!("event: state\ndata: {json}\n\n"))
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::answer::json;
 use super::super::app::Context;
+use super::super::disks;
 use crate::model::{InstanceId, InstanceState, Usage};
 use crate::proxy::Body;
 
@@ -20,6 +21,8 @@ struct Answer<'a> {
     idle_seconds: Option<u64>,
     /// What it uses; null when it does not run, or when nobody can tell.
     usage: Option<Usage>,
+    /// What its files take on the disk, as it was counted last; null when it was not yet.
+    disk: Option<disks::Shown>,
 }
 
 pub(super) async fn answer(context: &Context) -> Response<Body> {
@@ -32,5 +35,6 @@ pub(super) async fn answer(context: &Context) -> Response<Body> {
         clients,
         idle_seconds: idle.map(|idle| idle.as_secs()),
         usage,
+        disk: disks::shown(&context.app, &context.instance),
     })
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::MARKER;
+use super::{MARKER, tag_of};
 use crate::engine::processes;
 use crate::model::Usage;
 use crate::sys::{self, Pid, ProcessTable};
@@ -22,9 +22,17 @@ type Groups = HashMap<Vec<u8>, Vec<Pid>>;
 #[derive(Default)]
 pub(super) struct Members {
     last: Mutex<Option<(Instant, Arc<Groups>)>>,
+    /// The directories by their tags, of all instances that were ever launched.
+    tags: Mutex<HashMap<u64, Vec<u8>>>,
 }
 
 impl Members {
+    /// The instance in `dir` is about to be launched.
+    pub(super) fn note(&self, dir: &Path) {
+        let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        tags.insert(tag_of(dir), dir.as_os_str().as_bytes().to_vec());
+    }
+
     /// What the instance in `dir` uses, whose main process is `main`. Blocks on `/proc`.
     ///
     /// # Errors
@@ -46,7 +54,7 @@ impl Members {
         {
             return Ok(Arc::clone(groups));
         }
-        let groups = Arc::new(ProcessTable::read()?.by_mark(MARKER));
+        let groups = Arc::new(ProcessTable::read()?.by_mark(MARKER, &self.tags.lock().unwrap_or_else(PoisonError::into_inner)));
         *last = Some((Instant::now(), Arc::clone(&groups)));
         Ok(groups)
     }

@@ -3,12 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::agent::{Agent, DEADLINE};
-use crate::model::Usage;
+use crate::model::{DiskUse, Usage};
 use crate::proto::unit::{HIERARCHY, SLICE_PATH, control_group};
 use crate::proto::{AgentAnswer, AgentRequest};
 use crate::sys;
+
+/// How long a walk through a home may take: longer than the agent's own limit.
+const WALK_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the instance of `agent` uses.
 pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
@@ -20,6 +24,17 @@ pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
     };
     let group = control_group(&agent.id);
     Ok(Usage { memory: memory(&group).unwrap_or(usage.memory), cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec), ..usage })
+}
+
+/// What its home takes. The agent counts from the inside, where it can be led nowhere; the word is the tenant's in the end, and what
+/// holds a tenant who lies is a quota.
+pub(super) async fn disk_of(agent: &Agent) -> io::Result<DiskUse> {
+    let asking = tokio::time::timeout(WALK_DEADLINE, agent.ask(&AgentRequest::Disk));
+    match asking.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+        (AgentAnswer::Disk { disk }, _) => Ok(disk),
+        (AgentAnswer::Failed { errno }, _) => Err(io::Error::from_raw_os_error(errno)),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 /// The worse of the whole host's, and of what the instances have because of their own common ceiling. Read from control groups: of
