@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
-use super::app::{App, Context, Peer};
+use super::app::{App, Context, Peer, Realm};
 use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
@@ -271,6 +271,7 @@ fn context(app: Arc<App>, instance: InstanceId) -> Context {
     Context {
         live: app.live(),
         app,
+        realm: Realm::Instance,
         instance,
         peer: Peer { client: None, local: None, secure: false },
         forwarded: Forwarded { client: None, proto: "http", host, prefix: String::new() },
