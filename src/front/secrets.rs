@@ -4,10 +4,13 @@ use super::app::Realm;
 use super::error::ServeError;
 use super::tls::{self, Certificate};
 use crate::auth::{Auth, MadePassword};
-use crate::config::{Config, ConfigError, NO_PASSWORD};
+use crate::config::{Config, ConfigError};
 
 /// The directory of the operator's login, in that of the instances' login: a key of its own, so that no session of one opens the other.
 const OPERATOR: &str = "operator";
+
+/// What a reload is told that finds the operator's password gone.
+const GONE: &str = "its password is gone, and its page is there: restart the service to have neither";
 
 /// The logins and the certificate, as far as there are any.
 pub(super) struct Secrets {
@@ -51,7 +54,7 @@ impl Secrets {
         let operator = match (&self.operator, &config.dashboard.login) {
             (Some(auth), Some(login)) => Some(auth.prepare(login)?),
             // Its listener goes on, and must not go on with a password that is gone.
-            (Some(_), None) => return Err(ConfigError::Value { key: "dashboard", message: NO_PASSWORD.to_owned() }.into()),
+            (Some(_), None) => return Err(ConfigError::Value { key: "dashboard", message: GONE.to_owned() }.into()),
             (None, _) => None,
         };
         let instances = match &self.auth {

@@ -150,6 +150,12 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// When nobody can tell.
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>>;
+
+    /// The last lines that it has printed, oldest first: text of whoever uses the instance.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>>;
 }
 
 impl fmt::Debug for Launched {

@@ -21,7 +21,7 @@ use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
 use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
-use output::OutputTail;
+use output::{Lines, OutputTail};
 use ports::OwnPorts;
 use spawner::Spawner;
 use usage::Members;
@@ -107,8 +107,8 @@ impl ProcessLauncher {
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
         let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
-        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main, lines: tail.lines() });
         let running = Arc::clone(&self.running);
         let exit = async move {
             let status = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
@@ -239,6 +239,7 @@ struct ProcessConnector {
     /// None when the engine's command line is not what we know.
     place: Option<Place>,
     main: Main,
+    lines: Lines,
 }
 
 /// What is needed to look at all processes of an instance.
@@ -280,6 +281,10 @@ impl Connector for ProcessConnector {
         // Aside: on a busy host this is thousands of small files.
         let counting = tokio::task::spawn_blocking(move || members.usage(&dir, pid));
         Box::pin(async move { counting.await.map_err(io::Error::other)? })
+    }
+
+    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        Box::pin(async { Ok(self.lines.now()) })
     }
 }
 

@@ -268,6 +268,10 @@ impl Connector for Agent {
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(usage::of(self))
     }
+
+    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        Box::pin(self.last_lines())
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{AbsolutePath, ExtensionJob, Port, Usage};
 
-/// The most bytes of a message either way: [`LOG_LINES`] of the engine's output with the answer to [`AgentRequest::Watch`].
+/// The most bytes of a message either way: [`LOG_LINES`] of the engine's output.
 pub const MAX_AGENT_PACKET: usize = 32 << 10;
 
-/// How many of the engine's last lines are told when it ends.
+/// How many of the engine's last lines are kept.
 pub const LOG_LINES: usize = 50;
 
 /// What the front asks.
@@ -34,6 +34,8 @@ pub enum AgentRequest {
     },
     /// What the instance uses, and what of its user's runs.
     Usage,
+    /// The engine's last lines of output.
+    Log,
     /// Answered once, when the engine has ended.
     Watch,
 }
@@ -61,6 +63,11 @@ pub enum AgentAnswer {
     Usage {
         /// As the agent sees it.
         usage: Usage,
+    },
+    /// What the engine has printed.
+    Log {
+        /// The last lines, oldest first.
+        lines: Vec<String>,
     },
     /// The engine has ended.
     Ended {
