@@ -211,19 +211,19 @@ mod tests {
 
     #[test]
     fn the_operators_are_no_instances() {
-        let names = |owner, secure| {
+        fn names(owner: Owner<'_>, secure: bool) -> Vec<String> {
             let mut headers = HeaderMap::new();
             let token = Token { text: "t".into(), lasts: Duration::from_secs(60) };
             let jar = Jar { owner, secure, embedded: false };
             jar.set(&mut headers, Kind::Session, &token, &Scope::Origin);
             jar.set(&mut headers, Kind::Device, &token, &Scope::Origin);
             headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap().split('=').next().unwrap().to_owned()).collect()
-        };
-        let operators: Vec<String> = names(Owner::Operator, false);
+        }
+        let operators = names(Owner::Operator, false);
         assert_eq!(operators, ["hoody-code-operator-session", "hoody-code-operator-device"]);
         for id in ["operator", "operator-session", "session"] {
             let id = id.parse().unwrap();
-            let instances: Vec<String> = names(Owner::Instance(&id), false);
+            let instances = names(Owner::Instance(&id), false);
             assert!(instances.iter().all(|name| !operators.contains(name)), "{instances:?}");
         }
         assert_eq!(names(Owner::Operator, true)[0], "__Host-hoody-code-operator-session");
