@@ -4,10 +4,10 @@
 const MOST_LINES: usize = 200;
 const MOST_CHARS: usize = 1000;
 
-/// `lines` without what is for a terminal alone: colours and other control sequences (ECMA-48), and every other control character.
+/// `lines` without empty ones, and without what is for a terminal alone: colours and other control sequences (ECMA-48), and every other control character.
 pub(super) fn printable(lines: Vec<String>) -> Vec<String> {
     let from = lines.len().saturating_sub(MOST_LINES);
-    lines.into_iter().skip(from).map(|line| plain(&line)).collect()
+    lines.into_iter().skip(from).map(|line| plain(&line)).filter(|line| !line.trim().is_empty()).collect()
 }
 
 fn plain(line: &str) -> String {

@@ -68,7 +68,7 @@ function draw(chart, values, least) {
 function card(id) {
   const state = make('span', { className: 'state' });
   const facts = make('p', { className: 'facts' });
-  const charts = { memory: chart('Memory'), cpu: chart('CPU'), clients: chart('Clients') };
+  const charts = { memory: chart('RAM'), cpu: chart('CPU'), clients: chart('Clients') };
   const button = (verb, label, ask) => make('button', {
     type: 'button', textContent: label,
     onclick: async (event) => {
@@ -91,16 +91,20 @@ function card(id) {
   return own;
 }
 
+/** Its state as far as somebody has to care: what was stopped on purpose has not failed. */
+const kind = (row) => (row.cause?.kind === 'stopped_by_operator' ? 'stopped' : row.state);
+
 function show(row, kept) {
   const own = cards.get(row.id) ?? card(row.id);
   cards.set(row.id, own);
-  own.element.className = row.state;
+  own.element.className = kind(row);
   own.state.textContent = row.state === 'failed' ? (row.cause?.kind ?? 'failed').replaceAll('_', ' ') : row.state;
   const used = row.last_used ? Math.max(0, Math.round((Date.now() - Date.parse(row.last_used)) / 1000)) : undefined;
   own.facts.textContent = [
     row.uptime_seconds !== null && `up ${span(row.uptime_seconds)}`,
     used !== undefined && (used < 5 ? 'in use' : `used ${span(used)} ago`),
-    row.class, row.usage && `${row.usage.processes} processes`,
+    row.class,
+    row.usage && `${row.usage.processes} process${row.usage.processes === 1 ? '' : 'es'}`,
   ].filter(Boolean).join(' · ') || ' ';
   const latest = (list) => list[list.length - 1];
   const tell = (name, text, least) => {
@@ -124,7 +128,7 @@ const waits = { cpu: [], memory: [], io: [], load: [] };
 find('host').append(...Object.values(host).map((one) => one.element));
 
 function showHost(rows, seen) {
-  const count = (state) => rows.filter((row) => row.state === state).length;
+  const count = (state) => rows.filter((row) => kind(row) === state).length;
   const words = [`${count('running')} of ${seen.limit} running`];
   for (const state of ['starting', 'failed', 'stopped']) if (count(state)) words.push(`${count(state)} ${state}`);
   find('count').textContent = words.join(' · ');
@@ -134,7 +138,7 @@ function showHost(rows, seen) {
     if (some === undefined) continue;
     push(waits[name], some);
     const full = seen.stalled[name];
-    host[name].value.textContent = full ? `${percent(some)}, all work ${percent(full)}` : percent(some);
+    host[name].value.textContent = full >= 0.005 ? `${percent(some)} (all ${percent(full)})` : percent(some);
     host[name].element.title = 'Of the last ten seconds, how much of the time something had to wait; and how much of it all work had to.';
     host[name].element.className = some >= 0.4 ? 'high' : '';
     draw(host[name], waits[name], 0.25);
@@ -211,7 +215,8 @@ async function look() {
     return complain('The service does not answer.');
   }
   const now = Date.now();
-  const weight = (row) => [row.state === 'running' ? 0 : row.state === 'starting' ? 1 : row.state === 'failed' ? 2 : 3, -row.clients];
+  const states = ['running', 'starting', 'stopping', 'failed', 'stopped'];
+  const weight = (row) => [states.indexOf(kind(row)), -row.clients];
   const rows = answer.instances.map((row) => ({ row, kept: remember(row, now) }));
   rows.sort((a, b) => weight(a.row)[0] - weight(b.row)[0] || weight(a.row)[1] - weight(b.row)[1] || (a.row.id < b.row.id ? -1 : 1));
   for (const id of [...history.keys()]) if (!answer.instances.some((row) => row.id === id)) { history.delete(id); cards.delete(id); }
