@@ -217,8 +217,13 @@ fn announce(service: &Service, listeners: &[Bound], config: &Config) {
     for address in listeners.iter().filter(|bound| bound.kind == Kind::Metrics).filter_map(|bound| bound.listener.tcp_address()) {
         tracing::info!("metrics: http://{address}/metrics");
     }
-    let urls = listeners.iter().filter(|bound| bound.kind != Kind::Metrics).filter_map(|bound| {
-        let scheme = if bound.kind == Kind::Https { "https" } else { "http" };
+    let scheme = |bound: &Bound| if bound.kind.is_secure() { "https" } else { "http" };
+    for bound in listeners.iter().filter(|bound| bound.kind.is_dashboard()) {
+        let Some(address) = bound.listener.tcp_address() else { continue };
+        tracing::info!("dashboard: {}://{address}/", scheme(bound));
+    }
+    let urls = listeners.iter().filter(|bound| bound.kind != Kind::Metrics && !bound.kind.is_dashboard()).filter_map(|bound| {
+        let scheme = scheme(bound);
         bound.listener.tcp_address().map(|address| format!("{scheme}://{address}/"))
     });
     let sockets = config.server.listen.iter().filter_map(|address| match address {

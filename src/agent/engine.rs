@@ -30,7 +30,24 @@ const SYSTEMDS_OWN: &[&str] = &[
     "SYSTEMD_EXEC_PID",
 ];
 
-type Tail = Arc<Mutex<VecDeque<String>>>;
+/// The engine's last lines of output.
+#[derive(Clone, Default)]
+pub(super) struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+impl Tail {
+    /// As they are at this moment, oldest first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LOG_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
 
 /// Makes the directories that the engine expects in `home`, and what a fresh one starts with.
 pub(super) fn prepare(home: &Path) -> io::Result<()> {
@@ -84,12 +101,17 @@ impl Running {
         let tail = Tail::default();
         let mut readers = Vec::new();
         if let Some(pipe) = child.stdout.take() {
-            readers.push(follow(pipe, Arc::clone(&tail))?);
+            readers.push(follow(pipe, tail.clone())?);
         }
         if let Some(pipe) = child.stderr.take() {
-            readers.push(follow(pipe, Arc::clone(&tail))?);
+            readers.push(follow(pipe, tail.clone())?);
         }
         Ok(Self { child, readers, tail, kills_before })
+    }
+
+    /// What it prints, as it prints it.
+    pub(super) fn tail(&self) -> Tail {
+        self.tail.clone()
     }
 
     /// Waits for its end.
@@ -105,7 +127,7 @@ impl Running {
         }
         let killed = status.as_ref().is_ok_and(|status| status.signal() == Some(libc::SIGKILL));
         let out_of_memory = killed && out_of_memory_kills().unwrap_or(0) > self.kills_before;
-        let log = self.tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        let log = self.tail.lines();
         let words = status.as_ref().map_or_else(ToString::to_string, ToString::to_string);
         Ended { code: exit_code(status.as_ref().ok()), answer: AgentAnswer::Ended { status: words, out_of_memory, log } }
     }
@@ -134,14 +156,9 @@ fn follow(pipe: impl Read + Send + 'static, tail: Tail) -> io::Result<JoinHandle
             let _ = io::stderr().write_all(&line);
             let text = String::from_utf8_lossy(&line);
             let text: String = text.trim_end().chars().take(MAX_LINE).collect();
-            if text.is_empty() {
-                continue;
+            if !text.is_empty() {
+                tail.push(text);
             }
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            if tail.len() == LOG_LINES {
-                tail.pop_front();
-            }
-            tail.push_back(text);
         }
     })
 }

@@ -41,7 +41,7 @@ fn start(argv: &[OsString]) -> io::Result<ExitCode> {
     let engine = engine::Running::spawn(argv)?;
     let ending = Arc::new(serve::Ending::default());
     let place = Place::of(argv, Some(engine::own_env()));
-    serve::listen(listener, Arc::clone(&ending), place)?;
+    serve::listen(listener, Arc::clone(&ending), place, engine.tail())?;
     let ended = engine.wait();
     let code = ended.code;
     // Whoever watches hears of it before our own end closes the line.

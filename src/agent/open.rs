@@ -28,7 +28,7 @@ pub(super) fn open(request: &AgentRequest, place: Option<&Place>) -> (AgentAnswe
         AgentRequest::Extensions { what } => connected(begin(what.clone(), place)),
         AgentRequest::Usage => (super::usage::usage().map_or_else(|e| failed(&e), |usage| AgentAnswer::Usage { usage }), None),
         AgentRequest::Disk => (super::disk::measure().map_or_else(|e| failed(&e), |disk| AgentAnswer::Disk { disk }), None),
-        AgentRequest::Watch => (AgentAnswer::Failed { errno: libc::EINVAL }, None),
+        AgentRequest::Log | AgentRequest::Watch => (AgentAnswer::Failed { errno: libc::EINVAL }, None),
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::engine::Tail;
 use super::open::open;
 use crate::engine::extensions::Place;
 use crate::proto::{AgentAnswer, AgentRequest, MAX_AGENT_PACKET};
@@ -60,7 +61,7 @@ impl Ending {
 }
 
 /// Takes connections in the background.
-pub(super) fn listen(listener: OwnedFd, ending: Arc<Ending>, place: Option<Place>) -> io::Result<()> {
+pub(super) fn listen(listener: OwnedFd, ending: Arc<Ending>, place: Option<Place>, tail: Tail) -> io::Result<()> {
     let place = Arc::new(place);
     let open_now = Arc::new(AtomicUsize::new(0));
     let accepting = move || {
@@ -74,9 +75,9 @@ pub(super) fn listen(listener: OwnedFd, ending: Arc<Ending>, place: Option<Place
                 open_now.fetch_sub(1, Ordering::SeqCst);
                 continue;
             }
-            let (ending, count, place) = (Arc::clone(&ending), Arc::clone(&open_now), Arc::clone(&place));
+            let (ending, count, place, tail) = (Arc::clone(&ending), Arc::clone(&open_now), Arc::clone(&place), tail.clone());
             let serving = move || {
-                serve(&connection, &ending, place.as_ref().as_ref());
+                serve(&connection, &ending, place.as_ref().as_ref(), &tail);
                 count.fetch_sub(1, Ordering::SeqCst);
             };
             if thread("connection").spawn(serving).is_err() {
@@ -93,14 +94,17 @@ fn thread(name: &str) -> std::thread::Builder {
     std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10)
 }
 
-fn serve(connection: &OwnedFd, ending: &Ending, place: Option<&Place>) {
+fn serve(connection: &OwnedFd, ending: &Ending, place: Option<&Place>, tail: &Tail) {
     while let Ok(Some(packet)) = receive_packet(connection.as_fd(), MAX_AGENT_PACKET) {
         let Ok(request) = serde_json::from_slice::<AgentRequest>(&packet.data) else { return };
         if request == AgentRequest::Watch {
             ending.watch(|answer| drop(send(connection, answer, None)));
             return;
         }
-        let (answer, fd) = open(&request, place);
+        let (answer, fd) = match request {
+            AgentRequest::Log => (AgentAnswer::Log { lines: tail.lines() }, None),
+            request => open(&request, place),
+        };
         if send(connection, &answer, fd.as_ref()).is_err() {
             return;
         }
@@ -116,7 +120,7 @@ fn send(connection: &OwnedFd, answer: &AgentAnswer, fd: Option<&OwnedFd>) -> io:
         }
         // Control characters grow when they are written down: then fewer lines.
         match &mut answer {
-            AgentAnswer::Ended { log, .. } if !log.is_empty() => drop(log.remove(0)),
+            AgentAnswer::Ended { log, .. } | AgentAnswer::Log { lines: log } if !log.is_empty() => drop(log.remove(0)),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -142,11 +146,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let ending = Arc::new(Ending::default());
-        listen(listen_packets(&path).unwrap(), Arc::clone(&ending), None).unwrap();
+        listen(listen_packets(&path).unwrap(), Arc::clone(&ending), None, Tail::default()).unwrap();
 
         let asking = connect_packets(&path).unwrap();
         ask(&asking, &AgentRequest::Look { path: "/proc".parse().unwrap() });
         assert_eq!(answer(&asking), Some(AgentAnswer::Directory));
+        ask(&asking, &AgentRequest::Log);
+        assert_eq!(answer(&asking), Some(AgentAnswer::Log { lines: Vec::new() }));
 
         let watching = connect_packets(&path).unwrap();
         ask(&watching, &AgentRequest::Watch);

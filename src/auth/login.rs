@@ -62,6 +62,24 @@ impl std::fmt::Debug for State {
     }
 }
 
+/// What was read anew, and is not in force yet.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    auth: &'a Auth,
+    state: State,
+    made: Option<MadePassword>,
+    _writing: MutexGuard<'a, ()>,
+}
+
+impl Prepared<'_> {
+    /// Takes it into force. The password is there when one had to be made.
+    pub fn apply(self) -> Option<MadePassword> {
+        *self.auth.write() = self.state;
+        self.auth.endings.send_replace(());
+        self.made
+    }
+}
+
 /// A password that was made because nobody had set one.
 #[derive(Debug)]
 pub struct MadePassword {
@@ -128,11 +146,17 @@ impl Auth {
     /// # Errors
     /// As [`Auth::open`]; then everything stays as it was.
     pub fn reload(&self, login: &Login) -> Result<Option<MadePassword>, AuthError> {
-        let _writing = lock(&self.writing);
+        Ok(self.prepare(login)?.apply())
+    }
+
+    /// The first half of [`Auth::reload`]: reads all of it, and leaves what is in force as it is until that is applied. Blocks.
+    ///
+    /// # Errors
+    /// As [`Auth::open`].
+    pub fn prepare(&self, login: &Login) -> Result<Prepared<'_>, AuthError> {
+        let writing = lock(&self.writing);
         let (state, made) = State::open(&self.dir, login)?;
-        *self.write() = state;
-        self.endings.send_replace(());
-        Ok(made)
+        Ok(Prepared { auth: self, state, made, _writing: writing })
     }
 
     /// Tries a password. The check itself runs aside, and only so many at a time.

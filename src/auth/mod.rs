@@ -17,7 +17,7 @@ mod transfer;
 mod verifiers;
 
 pub use error::AuthError;
-pub use login::{Attempt, Auth, MadePassword, Outcome};
+pub use login::{Attempt, Auth, MadePassword, Outcome, Prepared};
 pub use origin::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin, is_sibling};
 pub use page_pass::PagePasses;
 pub use password::hash_password;

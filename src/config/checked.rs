@@ -39,6 +39,8 @@ pub struct Config {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[dashboard]`
+    pub dashboard: super::Dashboard,
     /// `[accounts]`, `[network]`, `[class.…]`, `[instance.…]`
     pub hosting: Hosting,
     /// What the files say, for telling what a reload changes.

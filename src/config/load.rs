@@ -61,9 +61,11 @@ pub fn load(overrides: &Overrides) -> Result<Config, ConfigError> {
 pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<Config, ConfigError> {
     let auth = overrides.auth.as_deref().or(file.server.auth.as_deref()).map(str::to_owned);
     let server = server(file.server, overrides)?;
+    let tls = tls::check(file.tls, &server.listen)?;
     Ok(Config {
+        dashboard: super::dashboard::check(file.dashboard, tls.is_some())?,
         login: login::check(auth.as_deref(), file.login, &overrides.password, &server.listen)?,
-        tls: tls::check(file.tls, &server.listen)?,
+        tls,
         server,
         engine: overrides.engine.clone().or(file.engine.path),
         instances: instances(&file.instances)?,
@@ -150,7 +152,7 @@ pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
         .ok_or_else(|| ConfigError::value("data_dir", "neither --data-dir nor HOME says where data is kept"))
 }
 
-fn listen_address(text: &str) -> Result<ListenAddress, ConfigError> {
+pub(super) fn listen_address(text: &str) -> Result<ListenAddress, ConfigError> {
     if let Some(path) = text.strip_prefix("unix:") {
         if !path.starts_with('/') {
             return Err(ConfigError::value("listen", format!("'{text}': the path of a unix socket is absolute")));

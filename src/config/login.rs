@@ -63,10 +63,7 @@ pub(super) fn check(auth: Option<&str>, raw: raw::Login, flags: &PasswordFlags, 
     if !required {
         check_only_local(listen)?;
     }
-    let session = duration("session", raw.session.as_deref(), SESSION)?;
-    if session < Duration::from_secs(60) || session > LONGEST_SESSION {
-        return Err(ConfigError::value("session", "lasts from one minute to 400 days"));
-    }
+    let session = session(raw.session.as_deref(), SESSION)?;
     if !required {
         return Ok(Login { required, service: None, instances: BTreeMap::new(), session });
     }
@@ -94,6 +91,15 @@ pub(super) fn check(auth: Option<&str>, raw: raw::Login, flags: &PasswordFlags, 
         instances.insert(id, source);
     }
     Ok(Login { required, service, instances, session })
+}
+
+/// How long a session lasts.
+pub(super) fn session(text: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    let session = duration("session", text, default)?;
+    if session < Duration::from_secs(60) || session > LONGEST_SESSION {
+        return Err(ConfigError::value("session", "lasts from one minute to 400 days"));
+    }
+    Ok(session)
 }
 
 /// Without a login, whoever can connect is in: that must not be everybody.
@@ -130,7 +136,7 @@ fn from_credentials(dir: Option<&Path>, suffix: &str) -> Result<Option<PasswordS
     if plain.exists() { plain_file(&plain).map(Some) } else { Ok(None) }
 }
 
-fn from_source(source: raw::Source) -> Result<Option<PasswordSource>, ConfigError> {
+pub(super) fn from_source(source: raw::Source) -> Result<Option<PasswordSource>, ConfigError> {
     match (source.hashed_password, source.hashed_password_file, source.password_file) {
         (None, None, None) => Ok(None),
         (Some(hash), None, None) => hashed("hashed_password", hash).map(Some),

@@ -1,6 +1,7 @@
 //! The configuration: raw TOML, then checked values. Unknown keys are refused, every key has a default.
 
 mod checked;
+mod dashboard;
 mod error;
 mod extensions;
 mod file;
@@ -16,6 +17,8 @@ mod tls;
 mod touch;
 
 pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Metrics, Page, Server, Touch};
+pub use dashboard::Dashboard;
+pub(crate) use dashboard::{NO_PASSWORD, PLAIN};
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use file::{Written, at_next_start};

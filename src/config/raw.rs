@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) log: Log,
     pub(super) metrics: Metrics,
+    pub(super) dashboard: Dashboard,
     pub(super) accounts: Accounts,
     pub(super) network: Network,
     pub(super) class: BTreeMap<String, Class>,
@@ -120,6 +121,16 @@ pub(super) struct Log {
 pub(super) struct Metrics {
     pub(super) listen: Option<String>,
     pub(super) instances: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dashboard {
+    pub(super) listen: Option<String>,
+    pub(super) hashed_password: Option<String>,
+    pub(super) hashed_password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) session: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::checked::{Config, Launcher, ListenAddress, LogFormat};
+use super::dashboard::Dashboard;
 use super::error::ConfigError;
 use super::file;
 use super::hosting::{Base, Class, Hosting, Mount, NetworkMode};
@@ -39,6 +40,7 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "drain": time(server.drain),
         },
         "login": login(&raw.login, config.login.session),
+        "dashboard": dashboard(&raw.dashboard, &config.dashboard),
         "tls": {
             "certificate": config.tls.as_ref().map(|tls| &tls.certificate),
             "key": config.tls.as_ref().map(|tls| &tls.key),
@@ -96,6 +98,16 @@ fn address(address: &ListenAddress) -> String {
         ListenAddress::Redirect(address) => format!("redirect://{address}"),
         ListenAddress::Unix(path) => format!("unix:{}", path.display()),
     }
+}
+
+fn dashboard(raw: &raw::Dashboard, checked: &Dashboard) -> Value {
+    json!({
+        "listen": checked.listen.as_ref().map(address),
+        "hashed_password": raw.hashed_password.as_ref().map(|_| HIDDEN),
+        "hashed_password_file": raw.hashed_password_file,
+        "password_file": raw.password_file,
+        "session": time(checked.session),
+    })
 }
 
 fn login(raw: &raw::Login, session: Duration) -> Value {
@@ -265,8 +277,9 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let hash = "$argon2id$v=19$m=32768,t=3,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
-        let text =
-            format!("[server]\ndata_dir = '/x'\n[login]\nhashed_password = '{hash}'\n[login.instances.a]\nhashed_password = '{hash}'\n");
+        let text = format!(
+            "[server]\ndata_dir = '/x'\n[login]\nhashed_password = '{hash}'\n[login.instances.a]\nhashed_password = '{hash}'\n[dashboard]\nhashed_password = '{hash}'\n"
+        );
         let value = shown(&text);
         assert!(!value.to_string().contains("argon2"), "{value}");
         assert_eq!((&value["login"]["hashed_password"], &value["login"]["password_file"]), (&json!(HIDDEN), &Value::Null));

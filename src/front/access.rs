@@ -6,7 +6,7 @@ use percent_encoding::utf8_percent_encode;
 
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
-use super::cookies::{Jar, Kind};
+use super::cookies::{Jar, Kind, Owner};
 use super::pages;
 use super::query::QUERY;
 use super::route::Target;
@@ -38,7 +38,7 @@ pub(super) fn is_open(target: &Target) -> bool {
 /// The session that `headers` prove, if any. `audience` is [`Audience::Instance`] but on the host name of a port.
 pub(super) fn session(app: &App, instance: &InstanceId, headers: &HeaderMap, secure: bool, audience: Audience<'_>) -> Option<Session> {
     let auth = app.secrets.auth.as_ref()?;
-    let jar = Jar { instance, secure, embedded: false };
+    let jar = Jar { owner: Owner::Instance(instance), secure, embedded: false };
     jar.values(Kind::Session, headers).into_iter().find_map(|token| auth.check(token, instance, audience))
 }
 

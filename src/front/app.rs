@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::abandoned::Abandoned;
+use super::cookies::{Jar, Owner};
 use super::extensions::Extensions;
 use super::handlers::custom::CustomFiles;
 use super::request_id::RequestId;
 use super::secrets::Secrets;
 use super::upstreams::Upstreams;
 use crate::assets::Assets;
-use crate::auth::Session;
+use crate::auth::{Auth, Session};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::instances::{Instances, Removals, StateStore};
@@ -124,10 +125,21 @@ pub(super) struct Peer {
     pub(super) secure: bool,
 }
 
+/// What somebody signs in to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Realm {
+    /// An instance.
+    Instance,
+    /// The operator's page, on its own listener.
+    Operator,
+}
+
 /// One admitted request's surroundings.
 pub(super) struct Context {
     pub(super) app: Arc<App>,
     pub(super) live: Arc<Live>,
+    pub(super) realm: Realm,
+    /// Where nobody asks for one, the default one.
     pub(super) instance: InstanceId,
     pub(super) peer: Peer,
     pub(super) forwarded: Forwarded,
@@ -144,6 +156,20 @@ impl Context {
     /// The instance's root as we see it.
     pub(super) fn root(&self, path: &str) -> String {
         path.strip_suffix(&self.rest).map_or("/".to_owned(), |before| format!("{before}/"))
+    }
+
+    /// The login that lets people in here; none where nobody is asked.
+    pub(super) fn auth(&self) -> Option<&Auth> {
+        self.app.secrets.of(self.realm)
+    }
+
+    /// The maker of the cookies of this login.
+    pub(super) fn jar(&self, embedded: bool) -> Jar<'_> {
+        let owner = match self.realm {
+            Realm::Instance => Owner::Instance(&self.instance),
+            Realm::Operator => Owner::Operator,
+        };
+        Jar { owner, secure: self.secure(), embedded }
     }
 
     /// Whether the browser speaks HTTPS, with us or with a proxy that we believe.

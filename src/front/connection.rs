@@ -25,7 +25,7 @@ use super::linger::Lingering;
 use super::listener::Kind;
 use super::request_id::{self, RequestId};
 use super::tls::Protocol;
-use super::{control, handlers, http2, metrics as scrape, redirect};
+use super::{control, dashboard, handlers, http2, metrics as scrape, redirect};
 use crate::config::Limits;
 use crate::proxy::{Body, BoxError};
 use crate::sys::Stream;
@@ -49,10 +49,12 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
     let stopping = app.stopping.clone();
     // In the stream rather than here: one that becomes a websocket leaves this function, not the number of connections.
     let place = Place { _permit: permit, _open: metrics().connection(kind.name()) };
-    let peer = Peer { client, local: stream.local_address(), secure: kind == Kind::Https };
-    let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer);
+    let peer = Peer { client, local: stream.local_address(), secure: kind.is_secure() };
+    let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer, kind.is_dashboard());
     let ended = match (kind, &app.secrets.certificate) {
-        (Kind::Http, _) => http1(Counted::new(Lingering::new(stream), place), &limits, stopping, respond(Arc::clone(&app))).await,
+        (Kind::Http | Kind::Dashboard, _) => {
+            http1(Counted::new(Lingering::new(stream), place), &limits, stopping, respond(Arc::clone(&app))).await
+        }
         (Kind::Control, _) => {
             let peer = stream.peer_uid();
             let answer = move |request: Request<Incoming>| {
@@ -76,7 +78,7 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
             };
             http1(Counted::new(Lingering::new(stream), place), &limits, stopping, answer).await
         }
-        (Kind::Https, Some(certificate)) => {
+        (Kind::Https | Kind::DashboardTls, Some(certificate)) => {
             let accepted = tokio::select! {
                 accepted = certificate.accept(stream) => accepted,
                 () = stopping.cancelled() => None,
@@ -90,7 +92,7 @@ pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
             }
         }
         // No listener of this kind is opened without a certificate.
-        (Kind::Https, None) => Ok(()),
+        (Kind::Https | Kind::DashboardTls, None) => Ok(()),
     };
     // What breaks here is the client's connection; each request that it carried has its own record.
     if let Err(e) = ended {
@@ -130,12 +132,16 @@ where
     }
 }
 
-async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Response<Recorded> {
+async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer, dashboard: bool) -> Response<Recorded> {
     let began = Instant::now();
     let id = RequestId::next();
     let live = app.live();
     let method = request.method().clone();
-    let handled = handlers::handle(app, live.clone(), request, peer, id).await;
+    let handled = if dashboard {
+        dashboard::handle(app, live.clone(), request, peer, id).await
+    } else {
+        handlers::handle(app, live.clone(), request, peer, id).await
+    };
     let (mut parts, body) = handled.response.into_parts();
     metrics().answered(handled.route, parts.status.as_u16(), began.elapsed());
     if let Some(id) = id.header() {

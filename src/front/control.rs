@@ -1,16 +1,19 @@
 //! The operator's own door: routes, and a page, that exist on the control socket and nowhere else. Who may come in is said by the socket's
 //! mode and asked of the kernel again for the record.
 
+mod log;
+mod order;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::answer::{ApiError, ErrorCode, json};
-use super::app::{App, Context, Peer};
+use super::app::{App, Context, Peer, Realm};
 use super::disks;
 use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
@@ -22,6 +25,7 @@ use crate::launch::{Known, LaunchError};
 use crate::model::{InstanceId, InstanceState, Usage};
 use crate::proxy::{Body, Forwarded};
 use crate::sys;
+pub(super) use order::{Order, order};
 
 /// How long a start that the operator asked for is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,98 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many instances are asked at a time what they use.
 const MOST_ASKED: usize = 16;
 
-/// The routes on instances begin with this.
-const ROOT: &str = "/api/v1/instances";
-
-/// The routes on sessions begin with this.
-const SESSIONS: &str = "/api/v1/sessions";
-
-/// The emptying of the host.
-const DRAIN: &str = "/api/v1/drain";
-
 /// Answers one request; `peer` is the user who sent it.
 pub(super) async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Response<Body> {
     let page = app.live().config.page.clone();
     let answered = handle(app, request, peer).await;
     answered.unwrap_or_else(|error| error.answer(false, &page))
-}
-
-/// What is asked.
-#[derive(Debug, PartialEq, Eq)]
-enum Order {
-    List {
-        /// Also those that were removed.
-        all: bool,
-    },
-    Show(InstanceId),
-    Start(InstanceId),
-    Stop(InstanceId),
-    Restart(InstanceId),
-    Remove {
-        id: InstanceId,
-        purge: bool,
-    },
-    /// List or install extensions of an instance.
-    Extensions(InstanceId),
-    RemoveExtension(InstanceId, String),
-    /// End the sessions of one instance, or all.
-    Revoke(Option<InstanceId>),
-    Health,
-    Drain(DrainOrder),
-    /// What is counted.
-    Metrics,
-    /// Where browsers find us.
-    Address,
-}
-
-fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiError> {
-    match (method.as_str(), path) {
-        ("GET", "/api/v1/code/health") => return Ok(Order::Health),
-        ("GET", "/metrics") => return Ok(Order::Metrics),
-        ("GET", "/api/v1/address") => return Ok(Order::Address),
-        ("GET", DRAIN) => return Ok(Order::Drain(DrainOrder::Show)),
-        ("POST", DRAIN) => return DrainOrder::begin(query).map(Order::Drain),
-        ("DELETE", DRAIN) => return Ok(Order::Drain(DrainOrder::End)),
-        ("DELETE", SESSIONS) => return Ok(Order::Revoke(None)),
-        _ => {}
-    }
-    if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
-        let id = id.parse().map_err(|_| ApiError::new(ErrorCode::InvalidInstance, "not an instance id"))?;
-        return if method == Method::DELETE { Ok(Order::Revoke(Some(id))) } else { Err(ApiError::not_found()) };
-    }
-    let rest = path.strip_prefix(ROOT).ok_or_else(ApiError::not_found)?;
-    let mut parts = rest.split('/').skip(1);
-    let id = parts.next().map(|id| id.parse::<InstanceId>());
-    let verb = parts.next();
-    let name = parts.next();
-    let (None, true) = (parts.next(), rest.is_empty() || rest.starts_with('/')) else { return Err(ApiError::not_found()) };
-    let id = id.transpose().map_err(|e| ApiError::new(ErrorCode::InvalidInstance, e.to_string()))?;
-    if let Some(name) = name {
-        return match (method.as_str(), id, verb) {
-            ("DELETE", Some(id), Some("extensions")) => Ok(Order::RemoveExtension(id, name.to_owned())),
-            _ => Err(ApiError::not_found()),
-        };
-    }
-    match (method.as_str(), id, verb) {
-        ("GET" | "POST", Some(id), Some("extensions")) => Ok(Order::Extensions(id)),
-        ("GET", None, None) => match query {
-            None | Some("" | "all=false") => Ok(Order::List { all: false }),
-            Some("all=true") => Ok(Order::List { all: true }),
-            Some(_) => Err(ApiError::new(ErrorCode::BadRequest, "the only parameter is all, which is true or false")),
-        },
-        ("GET", Some(id), None) => Ok(Order::Show(id)),
-        ("POST", Some(id), Some("start")) => Ok(Order::Start(id)),
-        ("POST", Some(id), Some("stop")) => Ok(Order::Stop(id)),
-        ("POST", Some(id), Some("restart")) => Ok(Order::Restart(id)),
-        ("DELETE", Some(id), None) => match query {
-            None | Some("" | "purge=false") => Ok(Order::Remove { id, purge: false }),
-            Some("purge=true") => Ok(Order::Remove { id, purge: true }),
-            // Deleting files is not done on a guess.
-            Some(_) => Err(ApiError::new(ErrorCode::BadRequest, "the only parameter is purge, which is true or false")),
-        },
-        ("GET" | "HEAD" | "POST" | "DELETE", ..) => Err(ApiError::not_found()),
-        _ => Err(ApiError::new(ErrorCode::MethodNotAllowed, "only GET, POST and DELETE")),
-    }
 }
 
 #[derive(Serialize)]
@@ -138,12 +55,24 @@ struct Host {
     limit: usize,
     /// Shares of the last ten seconds in which something has waited for a processor, memory or a disk, 0 to 1.
     pressure: BTreeMap<&'static str, f64>,
+    /// Those in which all work has.
+    stalled: BTreeMap<&'static str, f64>,
+    /// Processes that run or wait for a disk, on average over 1, 5 and 15 minutes.
+    load: [f64; 3],
+    processors: usize,
 }
 
 impl Host {
     fn look(app: &App) -> Self {
-        let share = |resource| sys::pressure(resource).map(|pressure| (resource, pressure.some));
-        Self { limit: app.instances.limit(), pressure: sys::PRESSURES.into_iter().filter_map(share).collect() }
+        let seen = sys::PRESSURES.into_iter().filter_map(|resource| Some((resource, sys::pressure(resource)?)));
+        let seen: Vec<_> = seen.collect();
+        Self {
+            limit: app.instances.limit(),
+            pressure: seen.iter().map(|(resource, pressure)| (*resource, pressure.some)).collect(),
+            stalled: seen.iter().map(|(resource, pressure)| (*resource, pressure.full)).collect(),
+            load: sys::load(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 }
 
@@ -177,6 +106,13 @@ struct Done<'a> {
 }
 
 #[derive(Serialize)]
+struct Log<'a> {
+    id: &'a InstanceId,
+    /// The last lines, oldest first.
+    lines: Vec<String>,
+}
+
+#[derive(Serialize)]
 struct Revoked<'a> {
     revoked: &'a str,
 }
@@ -196,13 +132,19 @@ fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
 async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) -> Result<Response<Body>, ApiError> {
     check(&request)?;
     if request.method() == Method::GET
-        && let Some(response) = dashboard::file(request.uri().path())
+        && let Some(response) = dashboard::file(request.uri().path(), &app.live().config.page, false)
     {
         return Ok(response);
     }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List { .. } | Order::Show(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
+        Order::List { .. }
+        | Order::Show(_)
+        | Order::Log(_)
+        | Order::Health
+        | Order::Metrics
+        | Order::Address
+        | Order::Drain(DrainOrder::Show) => {}
         Order::Drain(what) => tracing::info!(peer, "operator: drain: {what:?}"),
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
@@ -213,22 +155,25 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
     }
-    let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
     let order = match order {
         Order::Extensions(id) => return extensions::answer(&context(app, id), request).await,
         Order::RemoveExtension(id, name) => return extensions::remove(&context(app, id), &name).await,
         order => order,
     };
-    let app = &*app;
+    carry_out(&app, order, request.headers()).await
+}
+
+/// Does what is asked. Whoever calls has looked whether it may be.
+pub(super) async fn carry_out(app: &App, order: Order, headers: &HeaderMap) -> Result<Response<Body>, ApiError> {
+    let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
     match &order {
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
         Order::Address => Ok(json(&Address { address: app.address() })),
         Order::Drain(what) => drain::answer(app, what),
-        Order::Metrics => metrics::scrape(app, request.headers()).await,
-        Order::Health => Ok(health::report(app, None, request.headers())),
+        Order::Metrics => metrics::scrape(app, headers).await,
+        Order::Health => Ok(health::report(app, None, headers)),
         Order::Revoke(id) => {
-            let auth = app.secrets.auth.as_ref().ok_or_else(|| ApiError::new(ErrorCode::NotFound, "no login is asked for here"))?;
-            auth.revoke(id.as_ref()).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
+            revoke(app, id.as_ref())?;
             Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))
         }
         Order::List { all } => {
@@ -241,6 +186,12 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             let mut found: Vec<Row> = rows(app).await?.into_iter().filter(|row| row.id == *id).collect();
             add_usage(app, &mut found).await;
             found.first().map(json).ok_or_else(unknown)
+        }
+        Order::Log(id) => {
+            let told = app.instances.log(id).await;
+            let lines =
+                told.map_err(|e| ApiError::new(ErrorCode::Internal, format!("the instance does not tell what it has printed: {e}")))?;
+            Ok(json(&Log { id, lines: log::printable(lines) }))
         }
         Order::Start(id) => {
             start(app, id).await?;
@@ -270,6 +221,18 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     }
 }
 
+/// Ends the sessions of one instance; or all there are, the operators' among them.
+fn revoke(app: &App, id: Option<&InstanceId>) -> Result<(), ApiError> {
+    let operator = app.secrets.operator.as_ref().filter(|_| id.is_none());
+    if app.secrets.auth.is_none() && operator.is_none() {
+        return Err(ApiError::new(ErrorCode::NotFound, "no login is asked for here"));
+    }
+    for auth in app.secrets.auth.iter().chain(operator) {
+        auth.revoke(id).map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
+    }
+    Ok(())
+}
+
 /// Whoever gets the id of a purged instance gets nothing else of it.
 async fn remove(app: &App, id: &InstanceId, purge: bool) -> Result<Result<(), LaunchError>, ApiError> {
     let removed = app.instances.remove(id, purge).await;
@@ -289,6 +252,7 @@ fn context(app: Arc<App>, instance: InstanceId) -> Context {
     Context {
         live: app.live(),
         app,
+        realm: Realm::Instance,
         instance,
         peer: Peer { client: None, local: None, secure: false },
         forwarded: Forwarded { client: None, proto: "http", host, prefix: String::new() },
@@ -357,45 +321,4 @@ fn last_used(app: &App, id: &InstanceId, runs: bool, idle: Option<Duration>, now
 
 fn time_of_day(time: SystemTime) -> Option<String> {
     Some(jiff::Timestamp::try_from(time).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orders() {
-        let id = |text: &str| text.parse::<InstanceId>().unwrap();
-        let ask = |method: Method, path: &str, query| order(&method, path, query).map_err(|e| e.code);
-        assert_eq!(ask(Method::GET, "/api/v1/instances", None), Ok(Order::List { all: false }));
-        assert_eq!(ask(Method::GET, "/api/v1/instances", Some("all=true")), Ok(Order::List { all: true }));
-        assert_eq!(ask(Method::GET, "/api/v1/instances/a", None), Ok(Order::Show(id("a"))));
-        assert_eq!(ask(Method::POST, "/api/v1/instances/a/extensions", None), Ok(Order::Extensions(id("a"))));
-        let removal = Order::RemoveExtension(id("a"), "x.y".into());
-        assert_eq!(ask(Method::DELETE, "/api/v1/instances/a/extensions/x.y", None), Ok(removal));
-        assert_eq!(ask(Method::DELETE, "/api/v1/sessions", None), Ok(Order::Revoke(None)));
-        assert_eq!(ask(Method::DELETE, "/api/v1/sessions/a", None), Ok(Order::Revoke(Some(id("a")))));
-        assert_eq!(ask(Method::POST, "/api/v1/instances/a/restart", None), Ok(Order::Restart(id("a"))));
-        assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", Some("purge=true")), Ok(Order::Remove { id: id("a"), purge: true }));
-        assert_eq!(ask(Method::DELETE, "/api/v1/instances/a", None), Ok(Order::Remove { id: id("a"), purge: false }));
-        for (method, path, query, code) in [
-            (Method::DELETE, "/api/v1/instances/a", Some("purge=yes"), ErrorCode::BadRequest),
-            (Method::GET, "/api/v1/instances", Some("all"), ErrorCode::BadRequest),
-            (Method::DELETE, "/api/v1/instances", None, ErrorCode::NotFound),
-            (Method::GET, "/api/v1/instancesx", None, ErrorCode::NotFound),
-            (Method::GET, "/api/v1/instances/..", None, ErrorCode::InvalidInstance),
-            (Method::GET, "/api/v1/instances/a/start", None, ErrorCode::NotFound),
-            (Method::POST, "/api/v1/instances/a/start/x", None, ErrorCode::NotFound),
-            (Method::GET, "/api/v1/instances/a/extensions/x.y", None, ErrorCode::NotFound),
-            (Method::DELETE, "/api/v1/instances/a/extensions", None, ErrorCode::NotFound),
-            (Method::DELETE, "/api/v1/instances/a/extensions/x.y/z", None, ErrorCode::NotFound),
-            (Method::PUT, "/api/v1/instances/a", None, ErrorCode::MethodNotAllowed),
-            (Method::GET, "/", None, ErrorCode::NotFound),
-            (Method::GET, "/api/v1/sessions", None, ErrorCode::NotFound),
-            (Method::DELETE, "/api/v1/sessions/../x", None, ErrorCode::InvalidInstance),
-        ] {
-            assert_eq!(ask(method, path, query), Err(code), "{path}");
-        }
-    }
 }

@@ -24,10 +24,19 @@ pub(super) enum Kind {
     Device,
 }
 
-/// Where a cookie of an instance belongs.
+/// Whose login a cookie belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner<'a> {
+    Instance(&'a InstanceId),
+    /// Whoever runs the service. Its cookies have names that no instance's can have: browsers send those of a host name to all of its
+    /// ports.
+    Operator,
+}
+
+/// Where a cookie belongs.
 #[derive(Clone, Debug)]
 pub(super) struct Jar<'a> {
-    pub(super) instance: &'a InstanceId,
+    pub(super) owner: Owner<'a>,
     /// The browser speaks HTTPS.
     pub(super) secure: bool,
     /// The answer is shown in a frame of another site's page: a cookie that is to come back from there must say so, and is kept
@@ -112,7 +121,10 @@ impl Jar<'_> {
             Kind::Session => "session",
             Kind::Device => "device",
         };
-        format!("hoody-code-{kind}-{}", self.instance)
+        match self.owner {
+            Owner::Instance(id) => format!("hoody-code-{kind}-{id}"),
+            Owner::Operator => format!("hoody-code-operator-{kind}"),
+        }
     }
 }
 
@@ -159,7 +171,7 @@ mod tests {
         let instance = "alice".parse().unwrap();
         let mut headers = HeaderMap::new();
         let token = Token { text: "t.1".into(), lasts: Duration::from_secs(60) };
-        Jar { instance: &instance, secure, embedded }.set(&mut headers, Kind::Session, &token, scope);
+        Jar { owner: Owner::Instance(&instance), secure, embedded }.set(&mut headers, Kind::Session, &token, scope);
         headers[header::SET_COOKIE].to_str().unwrap().to_owned()
     }
 
@@ -182,7 +194,7 @@ mod tests {
     #[test]
     fn only_own_names_and_only_a_few() {
         let instance = "alice".parse().unwrap();
-        let jar = |secure| Jar { instance: &instance, secure, embedded: false };
+        let jar = |secure| Jar { owner: Owner::Instance(&instance), secure, embedded: false };
         let sent = headers(
             "cookie",
             &[
@@ -198,9 +210,29 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_are_no_instances() {
+        fn names(owner: Owner<'_>, secure: bool) -> Vec<String> {
+            let mut headers = HeaderMap::new();
+            let token = Token { text: "t".into(), lasts: Duration::from_secs(60) };
+            let jar = Jar { owner, secure, embedded: false };
+            jar.set(&mut headers, Kind::Session, &token, &Scope::Origin);
+            jar.set(&mut headers, Kind::Device, &token, &Scope::Origin);
+            headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap().split('=').next().unwrap().to_owned()).collect()
+        }
+        let operators = names(Owner::Operator, false);
+        assert_eq!(operators, ["hoody-code-operator-session", "hoody-code-operator-device"]);
+        for id in ["operator", "operator-session", "session"] {
+            let id = id.parse().unwrap();
+            let instances = names(Owner::Instance(&id), false);
+            assert!(instances.iter().all(|name| !operators.contains(name)), "{instances:?}");
+        }
+        assert_eq!(names(Owner::Operator, true)[0], "__Host-hoody-code-operator-session");
+    }
+
+    #[test]
     fn what_is_no_text_hides_nothing() {
         let instance = "alice".parse().unwrap();
-        let jar = Jar { instance: &instance, secure: true, embedded: false };
+        let jar = Jar { owner: Owner::Instance(&instance), secure: true, embedded: false };
         let mut sent = HeaderMap::new();
         for line in [&b"name=J\xc3\xb6rg; __Host-hoody-code-session-alice=x; b=\xff"[..], b"__Secure-hoody-code-session-alice=\xff"] {
             sent.append(header::COOKIE, HeaderValue::from_bytes(line).unwrap());

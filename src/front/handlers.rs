@@ -7,11 +7,11 @@ mod engine;
 mod events;
 mod extension_view;
 pub(super) mod extensions;
-mod files;
+pub(super) mod files;
 pub(super) mod health;
 mod language;
-mod login;
-mod logout;
+pub(super) mod login;
+pub(super) mod logout;
 mod mint_key;
 pub(super) mod open;
 mod port;
@@ -29,9 +29,9 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{self, ApiError, ErrorCode, Place};
-use super::app::{App, Context, Live, Peer, client_address, forwarded};
+use super::app::{App, Context, Live, Peer, Realm, client_address, forwarded};
 use super::connection::Handled;
-use super::cookies::{Jar, Kind};
+use super::cookies::Kind;
 use super::request_id::RequestId;
 use super::route::{PortForm, Route, Target, route};
 use super::transfer::{self, PortHost};
@@ -111,7 +111,8 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         Err(response) => return Handled { response: *response, route: name, instance: Some(instance), client },
     };
     let address = client_address(&forwarded, peer);
-    let context = Context { app, live, instance: instance.clone(), peer, forwarded, address, rest, session, id };
+    let realm = Realm::Instance;
+    let context = Context { app, live, realm, instance: instance.clone(), peer, forwarded, address, rest, session, id };
     Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
 }
 
@@ -211,7 +212,7 @@ fn renewal(context: &Context, target: &Target, request: &Request<Incoming>) -> O
     }
     let token = context.app.secrets.auth.as_ref()?.renew(context.session.as_ref()?)?;
     let embedded = access::is_embedded(&context.live, request.headers());
-    let jar = Jar { instance: &context.instance, secure: context.secure(), embedded };
+    let jar = context.jar(embedded);
     let mut headers = HeaderMap::new();
     jar.set(&mut headers, Kind::Session, &token, &jar.scope(Kind::Session, request.headers()));
     headers.remove(SET_COOKIE).map(|value| (SET_COOKIE, value))

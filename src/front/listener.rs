@@ -1,9 +1,10 @@
 //! Where connections come from.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use super::error::ServeError;
-use crate::config::{Config, ConfigError, ListenAddress};
+use crate::config::{Config, ConfigError, ListenAddress, NO_PASSWORD, PLAIN};
 use crate::sys::{self, Listener};
 
 /// The name of the control socket in the data directory; the command line looks for it there.
@@ -22,6 +23,10 @@ pub enum Kind {
     Control,
     /// What is counted, for Prometheus, over plain HTTP.
     Metrics,
+    /// The operator's page, behind its own login, over plain HTTP.
+    Dashboard,
+    /// The same over TLS.
+    DashboardTls,
 }
 
 /// A listener and its kind.
@@ -43,6 +48,8 @@ impl Kind {
             "redirect" => Some(Self::Redirect),
             "control" => Some(Self::Control),
             "metrics" => Some(Self::Metrics),
+            "dashboard" => Some(Self::Dashboard),
+            "dashboard-https" => Some(Self::DashboardTls),
             _ => None,
         }
     }
@@ -55,12 +62,23 @@ impl Kind {
             Self::Redirect => "redirect",
             Self::Control => "control",
             Self::Metrics => "metrics",
+            Self::Dashboard | Self::DashboardTls => "dashboard",
         }
     }
 
     /// Whether it is for those who run the service, and stays open whatever crowd is at the others.
     pub(super) fn is_operators(self) -> bool {
-        matches!(self, Self::Control | Self::Metrics)
+        matches!(self, Self::Control | Self::Metrics) || self.is_dashboard()
+    }
+
+    /// Whether it shows the operator's page, and nothing else.
+    pub fn is_dashboard(self) -> bool {
+        matches!(self, Self::Dashboard | Self::DashboardTls)
+    }
+
+    /// Whether TLS is spoken.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Https | Self::DashboardTls)
     }
 }
 
@@ -84,15 +102,15 @@ pub async fn bind(passed: Vec<(String, OwnedFd)>, config: &Config) -> Result<Vec
     if !listeners.iter().any(|bound| bound.kind == Kind::Control) {
         listeners.extend(own_control(config));
     }
-    if let Some(address) = config.metrics.listen
-        && given
-    {
-        // Where systemd opens the sockets, the service itself may not.
-        tracing::warn!("[metrics] listen {address} is not used where systemd passes sockets: enable hoody-code-metrics.socket");
-    } else if let Some(address) = config.metrics.listen {
+    for (section, kind, address) in further(config) {
+        if given {
+            // Where systemd opens the sockets, the service itself may not.
+            tracing::warn!("[{section}] listen {address} is not used where systemd passes sockets: enable hoody-code-{section}.socket");
+            continue;
+        }
         let listener = Listener::tcp(address).await;
         let listener = listener.map_err(|source| ServeError::Listen { address: address.to_string(), source })?;
-        listeners.push(Bound { listener, kind: Kind::Metrics });
+        listeners.push(Bound { listener, kind });
     }
     if listeners.iter().any(|bound| !bound.kind.is_operators()) {
         return Ok(listeners);
@@ -108,6 +126,17 @@ pub async fn bind(passed: Vec<(String, OwnedFd)>, config: &Config) -> Result<Vec
         listeners.push(Bound { listener, kind });
     }
     Ok(listeners)
+}
+
+/// The addresses that are none of those where people come in: the section that has it, and what is there.
+fn further(config: &Config) -> impl Iterator<Item = (&'static str, Kind, SocketAddr)> {
+    let metrics = config.metrics.listen.map(|address| ("metrics", Kind::Metrics, address));
+    let dashboard = match config.dashboard.listen {
+        Some(ListenAddress::Tcp(address)) => Some(("dashboard", Kind::Dashboard, address)),
+        Some(ListenAddress::Tls(address)) => Some(("dashboard", Kind::DashboardTls, address)),
+        _ => None,
+    };
+    metrics.into_iter().chain(dashboard)
 }
 
 /// The control socket of a daemon that systemd gave none: in its data directory, for its own user alone.
@@ -130,6 +159,7 @@ fn check_passed(listener: &Listener, kind: Kind, config: &Config) -> Result<(), 
     if let Some(address) = open
         && !config.login.required
         && kind != Kind::Metrics
+        && !kind.is_dashboard()
     {
         let message = format!("without a login, {address} would be open to everybody");
         return Err(ConfigError::Value { key: "a socket of systemd", message });
@@ -138,8 +168,15 @@ fn check_passed(listener: &Listener, kind: Kind, config: &Config) -> Result<(), 
         let message = "one named 'control' has to be a unix socket".to_owned();
         return Err(ConfigError::Value { key: "a socket of systemd", message });
     }
-    if kind == Kind::Https && config.tls.is_none() {
-        let message = "one named 'https' needs [tls] certificate and key".to_owned();
+    if kind.is_secure() && config.tls.is_none() {
+        let message = "one named 'https' or 'dashboard-https' needs [tls] certificate and key".to_owned();
+        return Err(ConfigError::Value { key: "a socket of systemd", message });
+    }
+    if kind.is_dashboard() && config.dashboard.login.is_none() {
+        return Err(ConfigError::Value { key: "a socket of systemd", message: format!("{name}: {NO_PASSWORD}", name = kind.name()) });
+    }
+    if let (Kind::Dashboard, Some(address)) = (kind, open) {
+        let message = format!("the one named 'dashboard' is at {address}, and {PLAIN}; with TLS it is named 'dashboard-https'");
         return Err(ConfigError::Value { key: "a socket of systemd", message });
     }
     Ok(())

@@ -257,23 +257,39 @@ fn framed_by_anybody(response: &mut Response<Body>, nonce: &str) {
     set(response.headers_mut(), header::CONTENT_SECURITY_POLICY, &policy);
 }
 
+/// What one signs in to.
+#[derive(Clone, Copy)]
+pub(super) enum Who<'a> {
+    Instance(&'a InstanceId),
+    /// The operator's page.
+    Operator,
+}
+
 /// What the login's pages are about.
 pub(super) struct Door<'a> {
     pub(super) page: &'a Page,
     pub(super) words: &'static Words,
-    pub(super) instance: &'a InstanceId,
+    pub(super) who: Who<'a>,
     /// The way to the instance's root from where the page is shown.
     pub(super) root: &'a str,
 }
 
 impl Door<'_> {
-    /// Whether the instance has a name that means something to people.
+    /// The name, for people and for their password managers.
+    fn name(&self) -> &str {
+        match self.who {
+            Who::Instance(id) => id.as_str(),
+            Who::Operator => "operator",
+        }
+    }
+
+    /// Whether the name means something to people.
     fn named(&self) -> bool {
-        *self.instance != InstanceId::default_instance()
+        !matches!(self.who, Who::Instance(id) if *id == InstanceId::default_instance())
     }
 
     fn title(&self) -> String {
-        if self.named() { format!("{} – {}", self.page.name, self.instance) } else { self.page.name.clone() }
+        if self.named() { format!("{} – {}", self.page.name, self.name()) } else { self.page.name.clone() }
     }
 }
 
@@ -285,7 +301,7 @@ pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, problem: &str, targ
         nonce: &nonce,
         words: door.words,
         title: &door.title(),
-        instance: door.instance.as_str(),
+        instance: door.name(),
         named: door.named(),
         root: door.root,
         to,
@@ -303,7 +319,7 @@ pub(super) fn logout(door: &Door<'_>) -> Response<Body> {
         nonce: &nonce,
         words: door.words,
         title: &door.title(),
-        instance: door.instance.as_str(),
+        instance: door.name(),
         named: door.named(),
         root: door.root,
     };

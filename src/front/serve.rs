@@ -36,6 +36,9 @@ const ADOPT_DEADLINE: Duration = Duration::from_secs(20);
 /// The most connections to the control socket at a time.
 const MOST_OPERATORS: usize = 16;
 
+/// The same at the operator's page on its own listener, where strangers can come as far as the login.
+const MOST_AT_DASHBOARD: usize = 64;
+
 /// The file in `state` that keeps the idle clocks.
 const CLOCKS: &str = "idle.json";
 
@@ -158,7 +161,7 @@ pub async fn serve(
     let scheme = |kind| match kind {
         Kind::Https => Some("https"),
         Kind::Http => Some("http"),
-        Kind::Redirect | Kind::Control | Kind::Metrics => None,
+        Kind::Redirect | Kind::Control | Kind::Metrics | Kind::Dashboard | Kind::DashboardTls => None,
     };
     let url = |bound: &Bound| {
         let mut address = bound.listener.tcp_address()?;
@@ -170,12 +173,7 @@ pub async fn serve(
     if let Some(url) = listeners.iter().find_map(url) {
         app.set_address(url);
     }
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let operators = Arc::new(Semaphore::new(MOST_OPERATORS));
-    let (doors, listeners): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|bound| bound.kind.is_operators());
-    // Whoever can look at the metrics must not be able to keep the operator out.
-    let (windows, doors): (Vec<_>, Vec<_>) = doors.into_iter().partition(|bound| bound.kind == Kind::Metrics);
-    let lookers = Arc::new(Semaphore::new(MOST_OPERATORS));
+    let doors = doors(listeners, limits.connections);
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
     let mut heartbeat = watchdog();
@@ -205,10 +203,7 @@ pub async fn serve(
                 notify(&[NotifyState::Watchdog]);
                 continue;
             }
-            accepted = accept(&listeners, &slots) => accepted,
-            // The operator's own door: whatever crowd is at the others, this one opens.
-            accepted = accept(&doors, &operators) => accepted,
-            accepted = accept(&windows, &lookers) => accepted,
+            accepted = next(&doors) => accepted,
         };
         match accepted {
             Ok(arrival) => {
@@ -224,7 +219,7 @@ pub async fn serve(
             }
         }
     };
-    drop((listeners, doors, windows));
+    drop(doors);
     watching.abort();
     counting.abort();
     removing.abort();
@@ -279,11 +274,41 @@ fn census(app: &App) -> String {
     format!("{drained}{running} {noun} running, {idle} of them idle, {starting} starting, {failed} failed")
 }
 
-/// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
-async fn accept(listeners: &[Bound], slots: &Arc<Semaphore>) -> io::Result<Arrival> {
-    if listeners.is_empty() {
+/// Listeners whose connections take each other's places.
+struct Door {
+    listeners: Vec<Bound>,
+    slots: Arc<Semaphore>,
+}
+
+/// Each kind of the operator's listeners has places of its own: whatever crowd is at the others, the control socket opens.
+fn doors(listeners: Vec<Bound>, most: usize) -> Vec<Door> {
+    let (mut people, mut doors) = (Vec::new(), Vec::<(Kind, Vec<Bound>)>::new());
+    for bound in listeners {
+        if !bound.kind.is_operators() {
+            people.push(bound);
+        } else if let Some((_, same)) = doors.iter_mut().find(|(kind, _)| *kind == bound.kind) {
+            same.push(bound);
+        } else {
+            doors.push((bound.kind, vec![bound]));
+        }
+    }
+    let door = |listeners, most| Door { listeners, slots: Arc::new(Semaphore::new(most)) };
+    let most_of = |kind: Kind| if kind.is_dashboard() { MOST_AT_DASHBOARD } else { MOST_OPERATORS };
+    let operators = doors.into_iter().map(|(kind, listeners)| door(listeners, most_of(kind)));
+    operators.chain((!people.is_empty()).then(|| door(people, most))).collect()
+}
+
+/// The next connection at any of `doors`.
+async fn next(doors: &[Door]) -> io::Result<Arrival> {
+    if doors.is_empty() {
         return std::future::pending().await;
     }
+    let accepting = doors.iter().map(|door| Box::pin(accept(&door.listeners, &door.slots)));
+    futures_util::future::select_all(accepting).await.0
+}
+
+/// Waits for a free place first, then for a connection: what we cannot serve waits in the kernel's queue.
+async fn accept(listeners: &[Bound], slots: &Arc<Semaphore>) -> io::Result<Arrival> {
     let permit = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let accepting = listeners.iter().map(|bound| Box::pin(async { bound.listener.accept().await.map(|accepted| (accepted, bound.kind)) }));
     let (accepted, ..) = futures_util::future::select_all(accepting).await;
@@ -371,6 +396,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("[extensions] gallery", old.extensions.gallery != new.extensions.gallery);
     compare("[limits]", old.limits != new.limits);
     compare("[metrics] listen", old.metrics.listen != new.metrics.listen);
+    compare("[dashboard] listen", old.dashboard.listen != new.dashboard.listen);
+    compare("[dashboard]", old.dashboard.login.is_some() != new.dashboard.login.is_some());
     compare("[log] level and format", (&old.log.level, old.log.format) != (&new.log.level, new.log.format));
     names
 }

@@ -16,7 +16,7 @@ use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use super::access::{self, safe_page};
 use super::answer::{self, ApiError, ErrorCode};
 use super::app::{App, Live};
-use super::cookies::{Jar, Kind, Scope};
+use super::cookies::{Jar, Kind, Owner, Scope};
 use super::gate;
 use super::query::QUERY;
 use crate::auth::{Audience, Session, is_sibling};
@@ -73,7 +73,7 @@ pub(super) fn admit<B>(
     let (path, query, secure) = (request.uri().path(), request.uri().query(), proto == "https");
     if path == REDEEM {
         let embedded = access::is_embedded(live, request.headers());
-        let redeemed = redeem(app, host, Jar { instance: &port_host.instance, secure, embedded }, query.unwrap_or_default());
+        let redeemed = redeem(app, host, Jar { owner: Owner::Instance(&port_host.instance), secure, embedded }, query.unwrap_or_default());
         return Err(Box::new(redeemed.unwrap_or_else(|error| error.answer(html, page))));
     }
     let session = access::session(app, &port_host.instance, request.headers(), secure, Audience::Host(host.name()));

@@ -87,6 +87,20 @@ impl Instances {
         usage.inspect_err(|e| tracing::debug!(instance = %id, "cannot tell what it uses: {e}")).ok()
     }
 
+    /// The last lines that an instance has printed: of the run that there is, else of the last one, as far as that is remembered. Counts as
+    /// no use of it.
+    ///
+    /// # Errors
+    /// When it runs and cannot tell.
+    pub async fn log(&self, id: &InstanceId) -> std::io::Result<Vec<String>> {
+        let Some(instance) = self.known(id) else { return Ok(Vec::new()) };
+        let connector = instance.cell().connector.clone();
+        match connector {
+            Some(connector) => connector.log().await,
+            None => Ok(instance.status().log),
+        }
+    }
+
     /// The run of an instance that runs, and the way to reach it without using it: no lease, and nothing that the idle clock notices.
     pub fn reach(&self, id: &InstanceId) -> Option<(u64, Arc<dyn Connector>)> {
         let instance = self.known(id)?;

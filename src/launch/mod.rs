@@ -160,6 +160,12 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// When nobody can tell, or it is being counted already.
     fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>>;
+
+    /// The last lines that it has printed, oldest first: text of whoever uses the instance.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>>;
 }
 
 impl fmt::Debug for Launched {

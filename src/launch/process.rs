@@ -23,7 +23,7 @@ use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
 use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream, TreeLimits, TreeMeter};
-use output::OutputTail;
+use output::{Lines, OutputTail};
 use ports::OwnPorts;
 use spawner::Spawner;
 use usage::Members;
@@ -110,8 +110,8 @@ impl ProcessLauncher {
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
         let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
-        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main, meter: Arc::default() });
         let tail = OutputTail::follow(&id, child.stdout.take(), child.stderr.take());
+        let connector = Arc::new(ProcessConnector { run: run_dir, ports, place, main, meter: Arc::default(), lines: tail.lines() });
         let running = Arc::clone(&self.running);
         let exit = async move {
             let status = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
@@ -249,6 +249,7 @@ struct ProcessConnector {
     place: Option<Place>,
     main: Main,
     meter: Arc<TreeMeter>,
+    lines: Lines,
 }
 
 /// What is needed to look at all processes of an instance.
@@ -299,6 +300,10 @@ impl Connector for ProcessConnector {
             let (bytes, complete) = counting.await.map_err(io::Error::other)??;
             Ok(DiskUse { bytes, complete })
         })
+    }
+
+    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        Box::pin(async { Ok(self.lines.now()) })
     }
 }
 

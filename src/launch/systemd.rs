@@ -277,6 +277,10 @@ impl Connector for Agent {
     fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
         Box::pin(usage::disk_of(self))
     }
+
+    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        Box::pin(self.last_lines())
+    }
 }
 
 #[cfg(test)]

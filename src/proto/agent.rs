@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{AbsolutePath, DiskUse, ExtensionJob, Port, Usage};
 
-/// The most bytes of a message either way: [`LOG_LINES`] of the engine's output with the answer to [`AgentRequest::Watch`].
+/// The most bytes of a message either way: [`LOG_LINES`] of the engine's output.
 pub const MAX_AGENT_PACKET: usize = 32 << 10;
 
-/// How many of the engine's last lines are told when it ends.
+/// How many of the engine's last lines are kept.
 pub const LOG_LINES: usize = 50;
 
 /// What the front asks.
@@ -36,6 +36,8 @@ pub enum AgentRequest {
     Usage,
     /// What the files in the home take. Takes as long as a walk through them; a second one at the same time is refused.
     Disk,
+    /// The engine's last lines of output.
+    Log,
     /// Answered once, when the engine has ended.
     Watch,
 }
@@ -68,6 +70,11 @@ pub enum AgentAnswer {
     Disk {
         /// As the agent counted it.
         disk: DiskUse,
+    },
+    /// What the engine has printed.
+    Log {
+        /// The last lines, oldest first.
+        lines: Vec<String>,
     },
     /// The engine has ended.
     Ended {

@@ -60,6 +60,13 @@ pub fn free_disk(path: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// How many processes have been running or waiting for a disk on this host, on average over 1, 5 and 15 minutes (getloadavg(3)).
+pub fn load() -> [f64; 3] {
+    // A fixed point number with 16 bits behind the point (sysinfo(2), SI_LOAD_SHIFT).
+    #[allow(clippy::cast_precision_loss)]
+    rustix::system::sysinfo().loads.map(|load| load as f64 / 65536.0)
+}
+
 /// Raises the soft limit on open descriptors to the hard one: each websocket costs two. Returns what holds now.
 pub fn raise_fd_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);

@@ -116,7 +116,7 @@ fn a_browser_that_comes_through_a_tunnel_brings_nobody_elses_orders() {
         answer
     };
     let page = ask("GET / HTTP/1.1\r\nHost: localhost:9000");
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("frame-ancestors 'none'") && page.contains("<h1>hoody-code</h1>"), "{page}");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("frame-ancestors 'none'") && page.contains("<h1>Hoody Code</h1>"), "{page}");
     let start = "POST /api/v1/instances/alice/start HTTP/1.1\r\nHost: localhost:9000\r\nContent-Length: 0";
     assert!(ask(&format!("{start}\r\nOrigin: https://evil.example")).starts_with("HTTP/1.1 403"));
     assert!(ask(&format!("{start}\r\nSec-Fetch-Site: same-site")).starts_with("HTTP/1.1 403"));

@@ -10,6 +10,7 @@ mod abandoned;
 mod api;
 mod assets;
 mod control;
+mod dashboard;
 mod description;
 mod documents;
 mod drain;

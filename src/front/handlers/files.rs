@@ -27,7 +27,7 @@ const FILES: [(&str, &str, &[u8]); 7] = [
 /// The page of a tab at which nobody was (`pages/attend.html` leads there).
 const ASLEEP: &str = "page/asleep";
 
-pub(super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
+pub(in super::super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
     if let Some((kind, content)) = context.live.custom.get(name) {
         return Ok(cached(kind, content, if name == "page/logo" { "max-age=300" } else { "public, max-age=31536000, immutable" }));
     }

@@ -13,12 +13,12 @@ use serde::Deserialize;
 
 use super::super::access::{challenge, is_embedded, safe_page, to_root};
 use super::super::answer::{self, ApiError, ErrorCode};
-use super::super::app::Context;
-use super::super::cookies::{Jar, Kind, Scope};
-use super::super::pages::{self, Door, words};
+use super::super::app::{Context, Realm};
+use super::super::cookies::{Kind, Scope};
+use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
 use super::open::blocking;
-use crate::auth::{Attempt, Client, Outcome, Token};
+use crate::auth::{Attempt, AuthError, Client, Outcome, Session, Token};
 use crate::model::{InvalidPassword, Password};
 use crate::proxy::Body;
 use crate::telemetry::metrics;
@@ -49,20 +49,20 @@ enum Problem {
 }
 
 /// Shows the page, or, to who has signed in already, what he came for.
-pub(super) fn show(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+pub(in super::super) fn show(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let form = parse_form(request.uri().query().unwrap_or_default());
-    if context.session.is_some() || context.app.secrets.auth.is_none() {
+    if context.session.is_some() || context.auth().is_none() {
         return answer::see_other(&format!("{}{}", to_root(&context.rest), safe_page(&form.to)));
     }
     Ok(page(context, request.headers(), &form, &Problem::None))
 }
 
 /// Takes a password.
-pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+pub(in super::super) async fn take(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
     let html = answer::wants_html(&parts.headers);
     let form = read(context, &parts.headers, body).await?;
-    let Some(auth) = &context.app.secrets.auth else { return arrive(context, &form, html, None) };
+    let Some(auth) = context.auth() else { return arrive(context, &form, html, None) };
     let password = match form.password.as_deref().map(Password::new) {
         Some(Ok(password)) => password,
         Some(Err(e @ InvalidPassword::TooLong)) if !html => return Err(ApiError::new(ErrorCode::BadRequest, e.to_string())),
@@ -73,7 +73,7 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
         }
         None => return Err(ApiError::new(ErrorCode::BadRequest, "there is no password in this")),
     };
-    let jar = Jar { instance: &context.instance, secure: context.secure(), embedded: is_embedded(&context.live, &parts.headers) };
+    let jar = context.jar(is_embedded(&context.live, &parts.headers));
     let devices = jar.values(Kind::Device, &parts.headers);
     let attempt = Attempt { instance: &context.instance, password, client: Client::of(context.address), device: devices.first().copied() };
     match auth.login(attempt).await.map_err(ApiError::internal)? {
@@ -88,14 +88,7 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
         }
         Outcome::Wrong => {
             metrics().login("wrong");
-            let client = context.address.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
-            // `packaging/fail2ban` reads this line: the message is all that its journal reader sees.
-            tracing::warn!(
-                instance = context.instance.as_str(),
-                client = client.as_str(),
-                "failed login to instance {} from {client}",
-                context.instance
-            );
+            record_failure(context);
             warn_of_proxy(context, &parts.headers);
             Ok(refuse(context, &parts.headers, &form, html, &Problem::Wrong))
         }
@@ -103,6 +96,16 @@ pub(super) async fn take(context: &Context, request: Request<Incoming>) -> Resul
             metrics().login("throttled");
             Ok(refuse(context, &parts.headers, &form, html, &Problem::Throttled(wait)))
         }
+    }
+}
+
+/// `packaging/fail2ban` reads these lines: the message is all that its journal reader sees.
+fn record_failure(context: &Context) {
+    let client = context.address.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
+    let instance = context.instance.as_str();
+    match context.realm {
+        Realm::Instance => tracing::warn!(instance, client = client.as_str(), "failed login to instance {instance} from {client}"),
+        Realm::Operator => tracing::warn!(client = client.as_str(), "failed login to the dashboard from {client}"),
     }
 }
 
@@ -121,10 +124,22 @@ fn warn_of_proxy(context: &Context, headers: &HeaderMap) {
 /// The session that the browser had before ends with the new one: what somebody else may have put there is worth nothing.
 async fn replace_session(context: &Context) {
     let Some(old) = context.session.clone() else { return };
-    let app = Arc::clone(&context.app);
-    let ended = blocking(move || app.secrets.auth.as_ref().map_or(Ok(()), |auth| auth.end(&old))).await;
-    if let Ok(Err(e)) = ended {
+    if let Ok(Err(e)) = end(context, old).await {
         tracing::error!("{e}");
+    }
+}
+
+/// Ends `session`, everywhere.
+pub(super) async fn end(context: &Context, session: Session) -> Result<Result<(), AuthError>, ApiError> {
+    let (app, realm) = (Arc::clone(&context.app), context.realm);
+    blocking(move || app.secrets.of(realm).map_or(Ok(()), |auth| auth.end(&session))).await
+}
+
+/// What the pages say one signs in to.
+pub(super) fn who(context: &Context) -> Who<'_> {
+    match context.realm {
+        Realm::Instance => Who::Instance(&context.instance),
+        Realm::Operator => Who::Operator,
     }
 }
 
@@ -134,7 +149,8 @@ fn arrive(context: &Context, form: &Form, html: bool, session: Option<&Token>) -
         return answer::see_other(&format!("{}{}", to_root(&context.rest), safe_page(&form.to)));
     }
     let seconds = session.map(|session| session.lasts.as_secs());
-    Ok(answer::json(&serde_json::json!({"instance": context.instance, "expires_in": seconds})))
+    let instance = (context.realm == Realm::Instance).then_some(&context.instance);
+    Ok(answer::json(&serde_json::json!({"instance": instance, "expires_in": seconds})))
 }
 
 fn refuse(context: &Context, headers: &HeaderMap, form: &Form, html: bool, problem: &Problem) -> Response<Body> {
@@ -166,8 +182,11 @@ fn page(context: &Context, headers: &HeaderMap, form: &Form, problem: &Problem) 
         }
     };
     let root = to_root(&context.rest);
-    let door = Door { page: &context.live.config.page, words, instance: &context.instance, root: &root };
-    let target = transfer::host_behind(to, &context.forwarded, &context.instance).unwrap_or_default();
+    let door = Door { page: &context.live.config.page, words, who: who(context), root: &root };
+    let target = match context.realm {
+        Realm::Instance => transfer::host_behind(to, &context.forwarded, &context.instance).unwrap_or_default(),
+        Realm::Operator => String::new(),
+    };
     let mut response = pages::login(&door, to, words.lang, &text, &target);
     *response.status_mut() = status;
     response.headers_mut().insert(header::VARY, http::HeaderValue::from_static("Accept-Language"));

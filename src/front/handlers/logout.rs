@@ -7,19 +7,18 @@ use hyper::body::Incoming;
 use super::super::access::{is_embedded, to_root};
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
-use super::super::cookies::{Jar, Kind, Scope};
+use super::super::cookies::{Kind, Scope};
 use super::super::pages::{self, Door, words};
-use super::open::blocking;
+use super::login::{end, who};
 use crate::auth::FetchSite;
 use crate::proxy::Body;
-use std::sync::Arc;
 
 /// Pages that ask whether to sign out, as they stand in `Referer`.
 const PAGES: [&str; 2] = ["api/v1/code/logout", "logout"];
 
-pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+pub(in super::super) async fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let root = to_root(&context.rest);
-    if context.app.secrets.auth.is_none() {
+    if context.auth().is_none() {
         // Without a login there is no session to end: back to the editor.
         return answer::redirect(&root);
     }
@@ -32,16 +31,15 @@ pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Re
     if request.method() != Method::POST && context.session.is_some() && is_foreign(headers) {
         // A link on somebody else's page must not be enough.
         let words = words::choose(None, headers);
-        let door = Door { page: &context.live.config.page, words, instance: &context.instance, root: &root };
+        let door = Door { page: &context.live.config.page, words, who: who(context), root: &root };
         return Ok(pages::logout(&door));
     }
     if let Some(session) = context.session.clone() {
-        let app = Arc::clone(&context.app);
-        blocking(move || app.secrets.auth.as_ref().map_or(Ok(()), |auth| auth.end(&session))).await?.map_err(ApiError::internal)?;
+        end(context, session).await?.map_err(ApiError::internal)?;
     }
     let mut response =
         if html { answer::see_other(&format!("{root}login"))? } else { answer::json(&serde_json::json!({"signed_out": true})) };
-    let jar = Jar { instance: &context.instance, secure: context.secure(), embedded: is_embedded(&context.live, headers) };
+    let jar = context.jar(is_embedded(&context.live, headers));
     match Scope::of_root(&context.root(request.uri().path()), headers, &PAGES) {
         // As the browser sees it, `/logout` is right below the root.
         Scope::Path(_) if request.method() == Method::GET => jar.clear(response.headers_mut(), Kind::Session, &Scope::Here),

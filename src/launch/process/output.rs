@@ -13,9 +13,28 @@ use crate::model::InstanceId;
 const LINES: usize = 50;
 const LINE_BYTES: usize = 1000;
 
+/// The last lines of an engine, as they come.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<VecDeque<String>>>);
+
+impl Lines {
+    /// As they are at this moment, oldest first.
+    pub(super) fn now(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
 /// Follows an engine's output until it ends: each line is a record, the last ones are kept.
 pub(super) struct OutputTail {
-    lines: Arc<Mutex<VecDeque<String>>>,
+    lines: Lines,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -25,15 +44,20 @@ impl OutputTail {
         out: Option<impl AsyncRead + Unpin + Send + 'static>,
         err: Option<impl AsyncRead + Unpin + Send + 'static>,
     ) -> Self {
-        let lines = Arc::<Mutex<VecDeque<String>>>::default();
+        let lines = Lines::default();
         let mut readers = Vec::new();
         if let Some(out) = out {
-            readers.push(tokio::spawn(read(id.clone(), out, Arc::clone(&lines))));
+            readers.push(tokio::spawn(read(id.clone(), out, lines.clone())));
         }
         if let Some(err) = err {
-            readers.push(tokio::spawn(read(id.clone(), err, Arc::clone(&lines))));
+            readers.push(tokio::spawn(read(id.clone(), err, lines.clone())));
         }
         Self { lines, readers }
+    }
+
+    /// What it prints, as it prints it.
+    pub(super) fn lines(&self) -> Lines {
+        self.lines.clone()
     }
 
     /// Reads what is still in the pipes and gives the last lines.
@@ -44,11 +68,11 @@ impl OutputTail {
                 reader.abort();
             }
         }
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.lines.now()
     }
 }
 
-async fn read(id: InstanceId, pipe: impl AsyncRead + Unpin, lines: Arc<Mutex<VecDeque<String>>>) {
+async fn read(id: InstanceId, pipe: impl AsyncRead + Unpin, lines: Lines) {
     let mut pipe = BufReader::with_capacity(4096, pipe);
     let mut line = Vec::new();
     loop {
@@ -76,12 +100,8 @@ async fn read(id: InstanceId, pipe: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec
     }
 }
 
-fn keep(id: &InstanceId, line: &[u8], lines: &Mutex<VecDeque<String>>) {
+fn keep(id: &InstanceId, line: &[u8], lines: &Lines) {
     let text = String::from_utf8_lossy(line).trim_end().to_owned();
     tracing::debug!(target: "engine", instance = %id, "{text}");
-    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    if lines.len() == LINES {
-        lines.pop_front();
-    }
-    lines.push_back(text);
+    lines.push(text);
 }

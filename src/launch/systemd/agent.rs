@@ -60,6 +60,15 @@ impl Agent {
         Ok(answered)
     }
 
+    /// What the engine has printed last. An agent that is older than the question hangs up on it.
+    pub(super) async fn last_lines(&self) -> io::Result<Vec<String>> {
+        let asking = tokio::time::timeout(DEADLINE, self.ask(&AgentRequest::Log));
+        match asking.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            (AgentAnswer::Log { lines }, _) => Ok(lines),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the agent answered nonsense")),
+        }
+    }
+
     /// A connection on which the end will be told.
     pub(super) async fn watch(&self) -> io::Result<PacketSocket> {
         let socket = self.connect().await?;
