@@ -30,7 +30,7 @@ function make(kind, directory, ...words) {
 export function operatorsDay(suite) {
   describe(`packages on ${suite}`, { timeout: 1_200_000, skip: Vm.fits(suite) ? false : `programs built here do not run on ${suite}` }, () => {
     const cookies = {};
-    let vm, host, scratch, debs, upgrade, rpm;
+    let vm, host, scratch, debs, upgrade, rpm, engineRpm;
     const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
     const show = (property, unit) => out(`systemctl show -P ${property} ${unit}`);
     const dpkg = (words) => out(`cd /root/packages && dpkg --force-unsafe-io ${words} </dev/null 2>&1`, { timeout: 300_000 });
@@ -64,6 +64,7 @@ export function operatorsDay(suite) {
       const there = (pattern) => fs.readdirSync(given).filter((name) => pattern.test(name)).map((name) => path.join(given, name));
       debs = given ? there(/\.deb$/) : make('deb', scratch, '--level', '0');
       [rpm] = given ? there(/^hoody-code-\d.*\.rpm$/) : make('rpm', scratch, '--level', '1', '--engine', 'none');
+      [engineRpm] = given ? there(/^hoody-code-engine-\d.*\.rpm$/) : [];
       [upgrade] = make('deb', path.join(scratch, 'upgrade'), '--level', '0', '--engine', 'none', '--suffix', '+1');
       assert.equal(debs.length, 2, debs.join());
     });
@@ -218,8 +219,8 @@ export function operatorsDay(suite) {
       const unpacked = path.join(scratch, 'rpm');
       fs.mkdirSync(unpacked);
       execFileSync('bash', ['-c', 'rpm2cpio "$1" | cpio -idm --quiet', 'bash', rpm], { cwd: unpacked });
-      const scriptlet = (name, count) => {
-        const text = execFileSync('rpm', ['-qp', '--qf', `%{${name}}`, rpm], { encoding: 'utf8' });
+      const scriptlet = (name, count, file = rpm) => {
+        const text = execFileSync('rpm', ['-qp', '--qf', `%{${name}}`, file], { encoding: 'utf8' });
         return out(`sh -eu -s -- ${count} <<'END'\n${text}\nEND`, { timeout: 90_000 });
       };
       await vm.put(['usr', 'etc'].map((name) => path.join(unpacked, name)), '/');
@@ -232,6 +233,21 @@ export function operatorsDay(suite) {
       await serving();
       assert.notEqual(await show('MainPID', 'hoody-code'), front);
       assert.equal(await host.engine('alice'), engine);
+      if (engineRpm) {
+        // An upgrade of the engine under an open editor, in rpm's order: before the new files, the old ones go, after all.
+        const engines = '/usr/lib/hoody-code/engines';
+        const id = await out(`ls ${engines}`);
+        await scriptlet('PREIN', 2, engineRpm);
+        await vm.sh(`rm -rf ${engines}/${id}`);
+        await scriptlet('POSTTRANS', 2, engineRpm);
+        assert.equal(await out(`ls ${engines}; ls ${engines}/${id}/retired`), `${id}\n${engines}/${id}/retired`);
+        assert.equal(await host.engine('alice'), engine);
+        await open();
+        await scriptlet('PREUN', 1, engineRpm);
+        assert.equal(await out(`ls ${engines}`), id, 'an upgrade removes nothing that is in use');
+        await scriptlet('PREUN', 0, engineRpm);
+        assert.equal(await out(`ls ${engines}`), '');
+      }
       await scriptlet('PREUN', 0);
       assert.equal(await out('ss -Hltn sport = :8080; pgrep -f [s]erver-main.js || true'), '');
       assert.match(await scriptlet('POSTUN', 0), /people's files stay in \/data\/instances/);
