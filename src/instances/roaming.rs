@@ -145,6 +145,8 @@ struct Inner {
     slots: Semaphore,
     /// Readings of heads alone, for pages that are opened: they wait for no others.
     looks: Semaphore,
+    /// How often an instance was forgotten, of those that were.
+    lives: Mutex<HashMap<InstanceId, u64>>,
     /// Whose turn it is among the requests of one instance.
     turns: Mutex<HashMap<InstanceId, Weak<Semaphore>>>,
 }
@@ -154,7 +156,7 @@ impl Roaming {
     pub fn new(dir: PathBuf) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         let (slots, looks) = (Semaphore::new(MAX_AT_ONCE), Semaphore::new(MAX_AT_ONCE));
-        Self(Arc::new(Inner { dir, locks, slots, looks, turns: Mutex::default() }))
+        Self(Arc::new(Inner { dir, locks, slots, looks, lives: Mutex::default(), turns: Mutex::default() }))
     }
 
     /// Where each of `scopes` is, and all scopes of the instance that begin with `prefix` (at most `most` of them).
@@ -205,18 +207,31 @@ impl Roaming {
         self.run(move |inner| Ok(inner.list(&id, None))).await
     }
 
-    /// Changes a scope, and says what is new in it.
-    ///
-    /// # Errors
-    /// When something is too large, or the disk refuses; then nothing has changed.
-    pub async fn update(&self, id: &InstanceId, scope: String, sender: Sender, update: Update) -> Result<Updated, RoamingError> {
-        let id = id.clone();
-        self.run(move |inner| inner.update(&id, &scope, &sender, update)).await
+    /// The life of an instance in which a request has come: what it brings is for that one, and for nobody who has the name later.
+    pub fn life(&self, id: &InstanceId) -> Life {
+        Life(self.0.life(id))
     }
 
-    /// Does `work` while nobody writes.
-    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Changes a scope, and says what is new in it. `life` is that in which the request has come.
+    ///
+    /// # Errors
+    /// When something is too large, the instance was forgotten meanwhile, or the disk refuses; then nothing has changed.
+    pub async fn update(
+        &self,
+        id: &InstanceId,
+        life: Life,
+        scope: String,
+        sender: Sender,
+        update: Update,
+    ) -> Result<Updated, RoamingError> {
+        let id = id.clone();
+        self.run(move |inner| inner.update(&id, life, &scope, &sender, update)).await
+    }
+
+    /// Ends the life of an instance, and does `work` while nobody writes.
+    pub(super) fn forget<T>(&self, id: &InstanceId, work: impl FnOnce() -> T) -> T {
         let _all: Vec<_> = self.0.locks.iter().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        *self.0.lives.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default() += 1;
         work()
     }
 
@@ -239,7 +254,15 @@ impl Roaming {
     }
 }
 
+/// One life of an instance: it ends when the instance is purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life(u64);
+
 impl Inner {
+    fn life(&self, id: &InstanceId) -> u64 {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied().unwrap_or_default()
+    }
+
     fn of(&self, id: &InstanceId) -> PathBuf {
         self.dir.join(id.as_str()).join("roaming")
     }
@@ -266,11 +289,16 @@ impl Inner {
         all
     }
 
-    fn update(&self, id: &InstanceId, scope: &str, sender: &Sender, update: Update) -> Result<Updated, RoamingError> {
+    fn update(&self, id: &InstanceId, life: Life, scope: &str, sender: &Sender, update: Update) -> Result<Updated, RoamingError> {
         check(scope, &update)?;
         let path = self.path(id, scope);
         let lock = usize::from(Sha256::digest(path.as_os_str().as_encoded_bytes())[0]) % self.locks.len();
         let _turn = self.locks[lock].lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: whoever forgets an instance has all of them.
+        let unknown = update.since.epoch.is_some() && !self.dir.join(id.as_str()).is_dir();
+        if life.0 != self.life(id) || unknown {
+            return Err(RoamingError::Forgotten);
+        }
         let mut content = self.read(id, scope, &path)?;
         let before = content.revision;
         let known = content.newer_than(&update.since);
