@@ -6,6 +6,7 @@
 //! arrival here, no device's clock counts.
 
 mod file;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use super::error::{RoamingError, StoreError};
 use crate::model::InstanceId;
 use crate::sys;
 use file::Content;
+use room::{files, make_room};
 
 /// The most bytes of a scope's name: a long path, and what stands around it.
 const MAX_SCOPE: usize = 4400;
@@ -344,36 +346,6 @@ impl Inner {
         make_room(&dir, path, bytes.len() as u64)?;
         Ok(sys::write_atomic(path, &bytes).map_err(failed("write", path))?)
     }
-}
-
-/// Removes folders' scopes, those not changed for longest first, until a file of `bytes` has room.
-fn make_room(dir: &Path, path: &Path, bytes: u64) -> Result<(), RoamingError> {
-    let mut others: Vec<_> = files(dir).into_iter().filter(|(other, ..)| other != path).collect();
-    let fits = |others: &[(PathBuf, u64, std::time::SystemTime)]| {
-        others.len() < MAX_SCOPES && others.iter().map(|(_, bytes, _)| bytes).sum::<u64>() + bytes <= MAX_FILES_BYTES
-    };
-    others.sort_by_key(|(path, _, changed)| (file::is_kind(path, file::FOLDER), std::cmp::Reverse(*changed)));
-    while !fits(&others) {
-        match others.pop() {
-            Some((oldest, ..)) if file::is_kind(&oldest, file::FOLDER) => {
-                tracing::info!("{} gives way to newer state", oldest.display());
-                fs::remove_file(&oldest).map_err(failed("remove", &oldest))?;
-            }
-            _ => return Err(RoamingError::TooLarge("the state of this instance")),
-        }
-    }
-    Ok(())
-}
-
-/// The files of scopes in a directory, with size and time of the last change.
-fn files(dir: &Path) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let read = entries.flatten().filter_map(|entry| {
-        let (path, meta) = (entry.path(), entry.metadata().ok()?);
-        let is_scope = path.extension().is_none() && file::is_any_kind(&path);
-        is_scope.then(|| (path, meta.len(), meta.modified().unwrap_or(std::time::UNIX_EPOCH)))
-    });
-    read.collect()
 }
 
 fn check(scope: &str, update: &Update) -> Result<(), RoamingError> {
