@@ -311,6 +311,7 @@ impl From<RoamingError> for ApiError {
         match error {
             RoamingError::TooLarge(_) => Self::new(ErrorCode::TooLarge, error.to_string()),
             RoamingError::InvalidScope => Self::new(ErrorCode::BadRequest, error.to_string()),
+            RoamingError::Forgotten => Self::new(ErrorCode::InstanceNotFound, error.to_string()),
             RoamingError::Lost => Self::new(ErrorCode::Starting, error.to_string()),
             RoamingError::Store(error) => error.into(),
         }

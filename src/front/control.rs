@@ -287,7 +287,7 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
             idle_seconds: idle.filter(|_| runs).map(|idle| idle.as_secs()),
             last_used: last_used(app, &known.id, runs, idle, now),
             removed: status.state.is_at_rest() && clients == 0 && app.store.is_removed(&known.id),
-            removal: removal::when(app, &known.id, now).and_then(time_of_day),
+            removal: removal::when(app, &known.id, now).and_then(disks::moment),
             uptime_seconds: uptime.filter(|_| runs).map(|uptime| uptime.as_secs()),
             state: status.state,
             class: known.class,
@@ -316,9 +316,5 @@ async fn add_usage(app: &App, rows: &mut [Row]) {
 /// As far as that is remembered.
 fn last_used(app: &App, id: &InstanceId, runs: bool, idle: Option<Duration>, now: SystemTime) -> Option<String> {
     let time = if runs { now.checked_sub(idle.unwrap_or_default()) } else { app.store.last_used(id) };
-    time_of_day(time?)
-}
-
-fn time_of_day(time: SystemTime) -> Option<String> {
-    Some(jiff::Timestamp::try_from(time).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    disks::moment(time?)
 }

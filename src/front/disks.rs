@@ -28,8 +28,12 @@ pub(super) struct Shown {
 /// What is known of `id`, also while it does not run.
 pub(super) fn shown(app: &App, id: &InstanceId) -> Option<Shown> {
     let (DiskUse { bytes, complete }, counted) = app.store.disk(id)?;
-    let measured = jiff::Timestamp::try_from(counted).ok().map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    Some(Shown { bytes, complete, measured })
+    Some(Shown { bytes, complete, measured: moment(counted) })
+}
+
+/// A time as answers have it (RFC 3339, to the second).
+pub(super) fn moment(time: SystemTime) -> Option<String> {
+    Some(jiff::Timestamp::try_from(time).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Counts for ever.

@@ -92,6 +92,7 @@ struct Login<'a> {
     root: &'a str,
     to: &'a str,
     locale: &'a str,
+    elsewhere: bool,
     problem: &'a str,
 }
 
@@ -195,8 +196,9 @@ pub(super) enum Retry {
     Tab,
 }
 
-/// Asks whether an extension is really meant that another site has linked to.
-pub(super) fn confirm(page: &Page, extension: &str) -> Response<Body> {
+/// Asks whether an extension is really meant that another site has linked to. `root` and `to`: see [`Failure`]; without them it is where
+/// this page is shown.
+pub(super) fn confirm(page: &Page, extension: &str, root: &str, to: &str) -> Response<Body> {
     let message = format!("Another site has sent you here, to install the extension {extension} and open it");
     let failure = Failure {
         heading: "Install this extension?",
@@ -204,8 +206,8 @@ pub(super) fn confirm(page: &Page, extension: &str) -> Response<Body> {
         advice: "Extensions can do what you can do. Go on only if you know this one.",
         log: &[],
         retry: Retry::Confirm,
-        root: "./",
-        to: "",
+        root,
+        to,
     };
     error(page, &failure)
 }
@@ -218,7 +220,7 @@ pub(super) struct Failure<'a> {
     /// The engine's last lines.
     pub(super) log: &'a [String],
     pub(super) retry: Retry,
-    /// For [`Retry::Start`]: the way to the instance's root from where the page is shown, and from there to what was asked for.
+    /// For [`Retry::Start`] and [`Retry::Confirm`]: the way to the instance's root from where the page is shown, and from there to what was asked for.
     pub(super) root: &'a str,
     pub(super) to: &'a str,
 }
@@ -293,8 +295,9 @@ impl Door<'_> {
     }
 }
 
-/// The login. `to` is the page to come back to, `locale` what was asked for, `target` another host that the way back leads to.
-pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, problem: &str, target: &str) -> Response<Body> {
+/// The login. `to` is the page to come back to, `locale` what was asked for, `elsewhere` whether another site has sent the browser,
+/// `target` another host that the way back leads to.
+pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, elsewhere: bool, problem: &str, target: &str) -> Response<Body> {
     let nonce = nonce();
     let page = Login {
         look: Look::of(door.page),
@@ -306,6 +309,7 @@ pub(super) fn login(door: &Door<'_>, to: &str, locale: &str, problem: &str, targ
         root: door.root,
         to,
         locale,
+        elsewhere,
         problem,
     };
     html(door.page, &page, &nonce, target)

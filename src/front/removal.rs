@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::app::App;
+use super::disks::moment;
 use crate::launch::Known;
 use crate::model::InstanceId;
 use crate::telemetry::metrics;
@@ -54,8 +55,7 @@ fn look(app: &App, Known { id, .. }: &Known) {
         return;
     }
     let files = app.instances.files(id);
-    let last_used = app.store.last_used(id).and_then(|time| jiff::Timestamp::try_from(time).ok());
-    let last_used = last_used.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+    let last_used = app.store.last_used(id).and_then(moment).unwrap_or_default();
     match app.store.set_removed(id, now) {
         Ok(()) => {
             metrics().removed();

@@ -57,6 +57,9 @@ pub enum RoamingError {
     /// A scope that no workbench has.
     #[error("there is no such scope")]
     InvalidScope,
+    /// What was sent is of an instance that was purged.
+    #[error("there is no such instance any more")]
+    Forgotten,
     /// The daemon is going down.
     #[error("the service is shutting down")]
     Lost,

@@ -31,6 +31,6 @@ pub use instance::Status;
 pub use lease::Lease;
 pub use registry::{Begun, Instances, Settings};
 pub use removal::Removals;
-pub use roaming::{News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
+pub use roaming::{Life, News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};
 pub use uses::Uses;

@@ -6,6 +6,7 @@
 //! arrival here, no device's clock counts.
 
 mod file;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use super::error::{RoamingError, StoreError};
 use crate::model::InstanceId;
 use crate::sys;
 use file::Content;
+use room::{files, make_room};
 
 /// The most bytes of a scope's name: a long path, and what stands around it.
 const MAX_SCOPE: usize = 4400;
@@ -145,6 +147,8 @@ struct Inner {
     slots: Semaphore,
     /// Readings of heads alone, for pages that are opened: they wait for no others.
     looks: Semaphore,
+    /// How often an instance was forgotten, of those that were.
+    lives: Mutex<HashMap<InstanceId, u64>>,
     /// Whose turn it is among the requests of one instance.
     turns: Mutex<HashMap<InstanceId, Weak<Semaphore>>>,
 }
@@ -154,7 +158,7 @@ impl Roaming {
     pub fn new(dir: PathBuf) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         let (slots, looks) = (Semaphore::new(MAX_AT_ONCE), Semaphore::new(MAX_AT_ONCE));
-        Self(Arc::new(Inner { dir, locks, slots, looks, turns: Mutex::default() }))
+        Self(Arc::new(Inner { dir, locks, slots, looks, lives: Mutex::default(), turns: Mutex::default() }))
     }
 
     /// Where each of `scopes` is, and all scopes of the instance that begin with `prefix` (at most `most` of them).
@@ -205,18 +209,31 @@ impl Roaming {
         self.run(move |inner| Ok(inner.list(&id, None))).await
     }
 
-    /// Changes a scope, and says what is new in it.
-    ///
-    /// # Errors
-    /// When something is too large, or the disk refuses; then nothing has changed.
-    pub async fn update(&self, id: &InstanceId, scope: String, sender: Sender, update: Update) -> Result<Updated, RoamingError> {
-        let id = id.clone();
-        self.run(move |inner| inner.update(&id, &scope, &sender, update)).await
+    /// The life of an instance in which a request has come: what it brings is for that one, and for nobody who has the name later.
+    pub fn life(&self, id: &InstanceId) -> Life {
+        Life(self.0.life(id))
     }
 
-    /// Does `work` while nobody writes.
-    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Changes a scope, and says what is new in it. `life` is that in which the request has come.
+    ///
+    /// # Errors
+    /// When something is too large, the instance was forgotten meanwhile, or the disk refuses; then nothing has changed.
+    pub async fn update(
+        &self,
+        id: &InstanceId,
+        life: Life,
+        scope: String,
+        sender: Sender,
+        update: Update,
+    ) -> Result<Updated, RoamingError> {
+        let id = id.clone();
+        self.run(move |inner| inner.update(&id, life, &scope, &sender, update)).await
+    }
+
+    /// Ends the life of an instance, and does `work` while nobody writes.
+    pub(super) fn forget<T>(&self, id: &InstanceId, work: impl FnOnce() -> T) -> T {
         let _all: Vec<_> = self.0.locks.iter().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        *self.0.lives.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default() += 1;
         work()
     }
 
@@ -239,7 +256,15 @@ impl Roaming {
     }
 }
 
+/// One life of an instance: it ends when the instance is purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life(u64);
+
 impl Inner {
+    fn life(&self, id: &InstanceId) -> u64 {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied().unwrap_or_default()
+    }
+
     fn of(&self, id: &InstanceId) -> PathBuf {
         self.dir.join(id.as_str()).join("roaming")
     }
@@ -266,11 +291,16 @@ impl Inner {
         all
     }
 
-    fn update(&self, id: &InstanceId, scope: &str, sender: &Sender, update: Update) -> Result<Updated, RoamingError> {
+    fn update(&self, id: &InstanceId, life: Life, scope: &str, sender: &Sender, update: Update) -> Result<Updated, RoamingError> {
         check(scope, &update)?;
         let path = self.path(id, scope);
         let lock = usize::from(Sha256::digest(path.as_os_str().as_encoded_bytes())[0]) % self.locks.len();
         let _turn = self.locks[lock].lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: whoever forgets an instance has all of them.
+        let unknown = update.since.epoch.is_some() && !self.dir.join(id.as_str()).is_dir();
+        if life.0 != self.life(id) || unknown {
+            return Err(RoamingError::Forgotten);
+        }
         let mut content = self.read(id, scope, &path)?;
         let before = content.revision;
         let known = content.newer_than(&update.since);
@@ -316,36 +346,6 @@ impl Inner {
         make_room(&dir, path, bytes.len() as u64)?;
         Ok(sys::write_atomic(path, &bytes).map_err(failed("write", path))?)
     }
-}
-
-/// Removes folders' scopes, those not changed for longest first, until a file of `bytes` has room.
-fn make_room(dir: &Path, path: &Path, bytes: u64) -> Result<(), RoamingError> {
-    let mut others: Vec<_> = files(dir).into_iter().filter(|(other, ..)| other != path).collect();
-    let fits = |others: &[(PathBuf, u64, std::time::SystemTime)]| {
-        others.len() < MAX_SCOPES && others.iter().map(|(_, bytes, _)| bytes).sum::<u64>() + bytes <= MAX_FILES_BYTES
-    };
-    others.sort_by_key(|(path, _, changed)| (file::is_kind(path, file::FOLDER), std::cmp::Reverse(*changed)));
-    while !fits(&others) {
-        match others.pop() {
-            Some((oldest, ..)) if file::is_kind(&oldest, file::FOLDER) => {
-                tracing::info!("{} gives way to newer state", oldest.display());
-                fs::remove_file(&oldest).map_err(failed("remove", &oldest))?;
-            }
-            _ => return Err(RoamingError::TooLarge("the state of this instance")),
-        }
-    }
-    Ok(())
-}
-
-/// The files of scopes in a directory, with size and time of the last change.
-fn files(dir: &Path) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let read = entries.flatten().filter_map(|entry| {
-        let (path, meta) = (entry.path(), entry.metadata().ok()?);
-        let is_scope = path.extension().is_none() && file::is_any_kind(&path);
-        is_scope.then(|| (path, meta.len(), meta.modified().unwrap_or(std::time::UNIX_EPOCH)))
-    });
-    read.collect()
 }
 
 fn check(scope: &str, update: &Update) -> Result<(), RoamingError> {

@@ -20,6 +20,9 @@ const KEY_BYTES: usize = 32;
 /// The most bytes read of any file here.
 const MAX_FILE: u64 = 64 << 10;
 
+/// The file with the key half.
+const MINT_KEY: &str = "mint-key";
+
 /// The file whose time is that of the last use.
 const LAST_USED: &str = "last-used";
 
@@ -64,7 +67,7 @@ impl StateStore {
     pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
         let dir = self.dir.join(id.as_str());
         // Else what is just being written would be left, or keep the directory from going.
-        match self.roaming.alone(|| fs::remove_dir_all(&dir)) {
+        match self.roaming.forget(id, || fs::remove_dir_all(&dir)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &dir)(e)),
             _ => Ok(()),
         }
@@ -155,13 +158,18 @@ impl StateStore {
         sys::write_atomic(&path, &content).map_err(failed("write", &path))
     }
 
+    /// [`Self::mint_key`], if there is one.
+    pub fn known_mint_key(&self, id: &InstanceId) -> Option<[u8; KEY_BYTES]> {
+        read(&self.file(id, MINT_KEY)).ok()?.try_into().ok()
+    }
+
     /// The server's half of the key that seals the secrets in a browser: 32 random bytes, made on first use and the same ever
     /// after, because the workbench throws away what it cannot unseal.
     ///
     /// # Errors
     /// When it cannot be stored: a key that is gone tomorrow would be worse than none.
     pub fn mint_key(&self, id: &InstanceId) -> Result<[u8; KEY_BYTES], StoreError> {
-        let path = self.prepared(id, "mint-key")?;
+        let path = self.prepared(id, MINT_KEY)?;
         for _ in 0..2 {
             match read(&path) {
                 Ok(content) => match <[u8; KEY_BYTES]>::try_from(content.as_slice()) {

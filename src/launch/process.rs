@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
@@ -26,7 +25,7 @@ use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream, TreeLimits, TreeM
 use output::{Lines, OutputTail};
 use ports::OwnPorts;
 use spawner::Spawner;
-use usage::Members;
+use usage::{Members, tag_of};
 
 /// The environment variable by which every process of an instance is known, however far it detached itself. One that has written
 /// over its environment has its tag still.
@@ -327,13 +326,6 @@ fn prepare_directories(dir: &Path) -> Result<(), LaunchError> {
         }
     }
     Ok(())
-}
-
-/// The tag of the processes of the instance in `dir`. Far from any limit that somebody would set by hand.
-fn tag_of(dir: &Path) -> u64 {
-    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
-    let number = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
-    1 << 62 | number >> 2
 }
 
 /// Whose processes are meant.

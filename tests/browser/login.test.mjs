@@ -61,6 +61,27 @@ test('signing in leads to the page asked for, and signing out ends it', scene({ 
   assert.equal(new URL(page.url()).pathname, '/i/alice/login', 'a kept copy of the cookie opens nothing');
 }));
 
+test("a stranger's link to an extension is asked about behind the login as well", scene({ password: PASSWORD }, async ({ daemon, profile }, t) => {
+  const wanted = `${daemon.url}?ew=1&extension=pub.evil`;
+  const stranger = http.createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(`<a href="${wanted.replace('&', '&amp;')}">Free editor</a>`));
+  await new Promise((resolve) => stranger.listen(0, resolve));
+  t.after(() => stranger.close());
+  const page = await profile();
+  page.watch.expect(/status of 40[14]|answer 40[14]|favicon/); // the wrong password, and what the stranger does not have
+  const host = new URL(daemon.url).hostname === 'localhost' ? '127.0.0.1' : 'localhost';
+  await page.goto(`http://${host}:${stranger.address().port}/`);
+  await page.getByText('Free editor').click();
+  await signIn(page, 'wrong');
+  await page.locator('.problem[role=alert]').waitFor();
+  await signIn(page);
+  await page.getByRole('heading', { name: 'Install this extension?' }).waitFor();
+  assert.equal(daemon.instance('default').pids().length, 0, 'nothing was started for it');
+  assert.equal(await page.getByText('Install it and open it').evaluate((link) => link.href), wanted);
+  // Signed in now, the same address typed by oneself is one's own wish, and without the extension nobody is asked.
+  await page.goto(`${daemon.url}?ew=1`);
+  await ready(page);
+}));
+
 test('the login works without JavaScript, on a phone, in several languages', scene({ password: PASSWORD }, async ({ daemon, project, profile }) => {
   for (const [locale, word] of [['en-US', 'Sign in'], ['ja-JP', 'サインイン']]) {
     for (const [device, viewport] of [['phone', { width: 390, height: 844 }], ['desktop', { width: 1280, height: 800 }]]) {

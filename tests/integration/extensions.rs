@@ -1,6 +1,6 @@
 //! Extensions by API: installed from a gallery, from a directory, as a file; listed and removed; refused when they should be.
 
-use crate::support::{Daemon, FakeEngine, Response, eventually, request};
+use crate::support::{BROWSER, Daemon, FakeEngine, Response, SECRET, cookie_of, eventually, guarded, request, sign_in};
 
 const LIST: &str = "/api/v1/code/extensions";
 
@@ -214,4 +214,44 @@ fn the_page_of_one_extension() {
         let answer = page("no.other", "text/html");
         (answer.status == 404).then(|| assert!(answer.text().contains("This extension is not there")))
     });
+}
+
+#[test]
+fn a_login_on_the_way_makes_nobody_elses_link_ones_own() {
+    let engine = FakeEngine::new();
+    let daemon = guarded(&engine, "");
+    let linked = [BROWSER, ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
+    let own = [BROWSER, ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
+    let answer = |page: &str, headers: &[(&str, &str)], password: &str| {
+        let body = format!("{}&to={page}&password={password}", if headers[1].1 == "cross-site" { "elsewhere=1" } else { "" });
+        let headers = [("Content-Type", "application/x-www-form-urlencoded"), own[0], own[1], own[2], own[3]];
+        request(daemon.address, "POST", "/api/v1/code/login", &headers, body.as_bytes())
+    };
+    let secret = SECRET.replace(' ', "+").replace('&', "%26");
+    let mark = "name=\"elsewhere\" value=\"1\"";
+    let login = daemon.send("GET", "/login?to=%3Few%3D1%26extension%3Dpub.evil", &linked);
+    assert!(login.text().contains(mark), "the page knows who has sent the browser");
+    assert!(!daemon.send("GET", "/login?to=%3Few%3D1%26extension%3Dpub.evil", &own).text().contains(mark));
+    let page = "%3Few%3D1%26extension%3Dpub.evil";
+    assert!(answer(page, &linked, "wrong").text().contains(mark), "also after a wrong password");
+
+    for page in [page, "%3Few%3D1%26extension%3Dpub.evil%23x", "./%3Fextension%3Dpub.evil", "api/v1/code%3Fextension%3Dpub.evil"] {
+        let asked = answer(page, &linked, &secret);
+        assert!(asked.status == 200 && asked.text().contains("Install this extension?"), "{page}: {} {}", asked.status, asked.text());
+        cookie_of(&asked, "session");
+    }
+    assert!(answer(page, &linked, &secret).text().contains("href=\"../../../?ew=1&#38;extension=pub.evil\""));
+    let round = answer("login%3Fto%3D%253Fextension%253Dpub.evil", &linked, &secret);
+    assert_eq!((round.status, round.header("location")), (303, Some("../../../")), "not by a second login either");
+    assert!(daemon.processes("default").is_empty(), "nothing was started for it");
+    let plain = answer("%3Few%3D1", &linked, &secret);
+    assert_eq!((plain.status, plain.header("location")), (303, Some("../../../?ew=1")));
+
+    // Who has typed the address, or has a bookmark, is not asked; nor is anybody for what is there already.
+    let typed = answer(page, &own, &secret);
+    assert_eq!((typed.status, typed.header("location")), (303, Some("../../../?ew=1&extension=pub.evil")));
+    let cookie = sign_in(&daemon, "/", SECRET);
+    let open = || daemon.send("GET", "/?ew=1&extension=pub.evil", &[("Cookie", &cookie), ("Accept", "*/*")]).status;
+    eventually("it is installed", || (open() == 200).then_some(()));
+    assert_eq!(answer(page, &linked, &secret).status, 303);
 }

@@ -1,11 +1,12 @@
 //! The workbench's state, kept by the daemon: the API of it, and the page that carries it.
 
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, FakeEngine, Response, real_engine, request};
+use crate::support::{Daemon, FakeEngine, Response, exchange, read_response, real_engine, request};
 
 const STATE: &str = "/i/alice/api/v1/code/state";
 
@@ -120,4 +121,48 @@ fn a_broken_store_is_set_aside_and_a_purge_takes_it_along() {
     assert!(dir.is_dir(), "files stay");
     remove(&["--purge"]);
     assert!(!daemon.data().join("state/alice").exists());
+}
+
+#[test]
+fn nothing_of_before_a_purge_comes_back() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let left = || daemon.data().join("state/alice").exists();
+    let purge = || {
+        let socket = daemon.data().join("control.sock");
+        let words = ["instances", "remove", "alice", "--purge", "--socket"];
+        assert!(Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(words).arg(socket).status().unwrap().success());
+        assert!(!left());
+    };
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    let at = change(&daemon, "global", json!({"x": "1"}));
+
+    // One that is under way while it happens: the answer to the head says that the body is being read.
+    let body = json!({"page": "p", "sequence": 2, "scopes": {"global": {"changes": {"x": "2"}}}}).to_string();
+    let head = format!(
+        "PATCH {STATE} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        daemon.address,
+        body.len()
+    );
+    let mut stream = exchange(daemon.address, head.as_bytes());
+    assert_eq!(read_response(&mut stream, true).unwrap().status, 100);
+    purge();
+    stream.get_mut().write_all(body.as_bytes()).unwrap();
+    let late = read_response(&mut stream, false).unwrap();
+    assert_eq!((late.status, late.code().as_str(), left()), (404, "instance_not_found", false));
+
+    // One of somebody who knows a state that is gone, and one of a page whose pass was for it.
+    let since =
+        json!({"page": "p", "sequence": 3, "scopes": {"global": {"since": {"epoch": at["epoch"], "revision": 1}, "changes": {"x": "3"}}}});
+    let late = patch(&daemon, &since);
+    assert_eq!((late.status, late.code().as_str(), left()), (404, "instance_not_found", false));
+    let own = format!("http://{}", daemon.address);
+    let headers = [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin"), ("hoody-code-page", "7fffffff.00")];
+    let late = request(daemon.address, "PATCH", STATE, &headers, body.as_bytes());
+    assert_eq!((late.status, left()), (403, false), "no key is made to judge it by");
+
+    // A new instance of that name begins anew.
+    let anew = change(&daemon, "global", json!({"y": "1"}));
+    assert_eq!(anew["before"], 0);
+    assert_ne!(anew["epoch"], at["epoch"]);
 }

@@ -90,15 +90,30 @@ pub(super) async fn ask_first(context: &Context, request: &Request<Incoming>) ->
         return Ok(None);
     }
     let Some(id) = Parameters::parse(request.uri().query().unwrap_or_default())?.extension else { return Ok(None) };
-    let instances = &context.app.instances;
-    if instances.status(&context.instance).0.state == InstanceState::Running
-        && let Begun::Running(lease) = instances.begin(&context.instance)?
-        && find(&Extensions::list(&lease, false).await?, id.as_str()).is_some()
-    {
-        return Ok(None);
+    if is_there(context, &id).await? { Ok(None) } else { Ok(Some(pages::confirm(&context.live.config.page, id.as_str(), "", ""))) }
+}
+
+/// The same for who has just signed in on the way from another site: from then on the browser takes the way for its own. `root` leads
+/// to the instance's root, and from there `to` to what was asked for.
+pub(super) async fn ask_after_login(context: &Context, root: &str, to: &str) -> Option<Response<Body>> {
+    let query = to.split('#').next().and_then(|page| page.split_once('?')).map_or("", |(_, query)| query);
+    // What cannot be read is refused there.
+    let id = Parameters::parse(query).ok()?.extension?;
+    if is_there(context, &id).await.unwrap_or(false) {
+        return None;
     }
-    // Of one that does not run nobody can tell, and the loader's own reload would hide who has asked.
-    Ok(Some(pages::confirm(&context.live.config.page, id.as_str())))
+    Some(pages::confirm(&context.live.config.page, id.as_str(), root, to))
+}
+
+/// Whether an extension is known to be installed. Of an instance that does not run nobody can tell, and the loader's own reload would
+/// hide who has asked.
+async fn is_there(context: &Context, id: &ExtensionId) -> Result<bool, ApiError> {
+    let instances = &context.app.instances;
+    if instances.status(&context.instance).0.state != InstanceState::Running {
+        return Ok(false);
+    }
+    let Begun::Running(lease) = instances.begin(&context.instance)? else { return Ok(false) };
+    Ok(find(&Extensions::list(&lease, false).await?, id.as_str()).is_some())
 }
 
 fn find<'a>(all: &'a [InstalledExtension], id: &str) -> Option<&'a InstalledExtension> {

@@ -14,9 +14,11 @@ use serde::Deserialize;
 use super::super::access::{challenge, is_embedded, safe_page, to_root};
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::{Context, Realm};
-use super::super::cookies::{Kind, Scope};
+use super::super::cookies::{Jar, Kind, Scope};
+use super::super::gate::is_from_elsewhere;
 use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
+use super::extension_view;
 use super::open::blocking;
 use crate::auth::{Attempt, AuthError, Client, Outcome, Session, Token};
 use crate::model::{InvalidPassword, Password};
@@ -38,6 +40,9 @@ pub(super) struct Form {
     pub(super) to: String,
     #[serde(default)]
     locale: String,
+    /// Whether another site had sent the browser to the login's page.
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 /// Why the page is shown again.
@@ -52,7 +57,7 @@ enum Problem {
 pub(in super::super) fn show(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let form = parse_form(request.uri().query().unwrap_or_default());
     if context.session.is_some() || context.auth().is_none() {
-        return answer::see_other(&format!("{}{}", to_root(&context.rest), safe_page(&form.to)));
+        return answer::see_other(&format!("{}{}", to_root(&context.rest), destination(&form.to)));
     }
     Ok(page(context, request.headers(), &form, &Problem::None))
 }
@@ -62,7 +67,7 @@ pub(in super::super) async fn take(context: &Context, request: Request<Incoming>
     let (parts, body) = request.into_parts();
     let html = answer::wants_html(&parts.headers);
     let form = read(context, &parts.headers, body).await?;
-    let Some(auth) = context.auth() else { return arrive(context, &form, html, None) };
+    let Some(auth) = context.auth() else { return arrive(context, &form, html, None).await };
     let password = match form.password.as_deref().map(Password::new) {
         Some(Ok(password)) => password,
         Some(Err(e @ InvalidPassword::TooLong)) if !html => return Err(ApiError::new(ErrorCode::BadRequest, e.to_string())),
@@ -80,7 +85,7 @@ pub(in super::super) async fn take(context: &Context, request: Request<Incoming>
         Outcome::Admitted { session, device } => {
             metrics().login("admitted");
             replace_session(context).await;
-            let mut response = arrive(context, &form, html, Some(&session))?;
+            let mut response = arrive(context, &form, html, Some(&session)).await?;
             let scope = Scope::of_root(&context.root(parts.uri.path()), &parts.headers, &PAGES);
             jar.set(response.headers_mut(), Kind::Session, &session, &scope);
             jar.set(response.headers_mut(), Kind::Device, &device, &scope);
@@ -144,13 +149,29 @@ pub(super) fn who(context: &Context) -> Who<'_> {
 }
 
 /// Let in: a browser goes where it wanted to, a program is told for how long.
-fn arrive(context: &Context, form: &Form, html: bool, session: Option<&Token>) -> Result<Response<Body>, ApiError> {
+async fn arrive(context: &Context, form: &Form, html: bool, session: Option<&Token>) -> Result<Response<Body>, ApiError> {
     if html {
-        return answer::see_other(&format!("{}{}", to_root(&context.rest), safe_page(&form.to)));
+        let (root, to) = (to_root(&context.rest), destination(&form.to));
+        if context.realm == Realm::Instance
+            && form.elsewhere
+            && let Some(question) = extension_view::ask_after_login(context, &root, to).await
+        {
+            return Ok(question);
+        }
+        return answer::see_other(&format!("{root}{to}"));
     }
     let seconds = session.map(|session| session.lasts.as_secs());
     let instance = (context.realm == Realm::Instance).then_some(&context.instance);
     Ok(answer::json(&serde_json::json!({"instance": instance, "expires_in": seconds})))
+}
+
+/// Where somebody goes who is let in. Never to a login again, which would send on to wherever it is told to, as if nobody had asked.
+fn destination(to: &str) -> &str {
+    let to = safe_page(to);
+    let path = to.split(['?', '#']).next().unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let path: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    if PAGES.contains(&path.join("/").as_str()) { "" } else { to }
 }
 
 fn refuse(context: &Context, headers: &HeaderMap, form: &Form, html: bool, problem: &Problem) -> Response<Body> {
@@ -167,7 +188,9 @@ fn refuse(context: &Context, headers: &HeaderMap, form: &Form, html: bool, probl
 }
 
 fn page(context: &Context, headers: &HeaderMap, form: &Form, problem: &Problem) -> Response<Body> {
-    let to = safe_page(&form.to);
+    let to = destination(&form.to);
+    // It goes along through wrong passwords: those come from our own page.
+    let elsewhere = form.elsewhere || is_from_elsewhere(headers);
     // What was asked for in the page to come back to is what was asked for.
     let asked = parse_form(to.split_once('?').map_or("", |(_, query)| query)).locale;
     let locale = Some(form.locale.as_str()).filter(|text| !text.is_empty()).unwrap_or(&asked);
@@ -187,7 +210,7 @@ fn page(context: &Context, headers: &HeaderMap, form: &Form, problem: &Problem) 
         Realm::Instance => transfer::host_behind(to, &context.forwarded, &context.instance).unwrap_or_default(),
         Realm::Operator => String::new(),
     };
-    let mut response = pages::login(&door, to, words.lang, &text, &target);
+    let mut response = pages::login(&door, to, words.lang, elsewhere, &text, &target);
     *response.status_mut() = status;
     response.headers_mut().insert(header::VARY, http::HeaderValue::from_static("Accept-Language"));
     if let Some(seconds) = wait {
@@ -231,8 +254,24 @@ pub(super) fn parse_form(text: &str) -> Form {
             "password" => form.password = Some(value.into_owned()),
             "to" => form.to = value.into_owned(),
             "locale" => form.locale = value.into_owned(),
+            "elsewhere" => form.elsewhere = value == "1",
             _ => {}
         }
     }
     form
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_does_not_lead_to_a_login() {
+        for good in ["", "?extension=a.b", "api/v1/code?ew=1", "proxy/3000/login", "./?ew=1"] {
+            assert_eq!(destination(good), good);
+        }
+        for round in ["login?to=%3Fextension%3Da.b", "./login?to=x", "api/v1/code/login", "%6cogin#x", "login/?to=x", "//evil.example"] {
+            assert_eq!(destination(round), "", "{round}");
+        }
+    }
 }

@@ -18,12 +18,12 @@ fn changes(pairs: &[(&str, Option<&str>)]) -> BTreeMap<String, Option<String>> {
 
 async fn set(store: &Roaming, id: &InstanceId, sender: Sender, pairs: &[(&str, Option<&str>)]) -> Updated {
     let update = Update { changes: changes(pairs), ..Update::default() };
-    store.update(id, "global".into(), sender, update).await.unwrap()
+    store.update(id, Life(0), "global".into(), sender, update).await.unwrap()
 }
 
 async fn news(store: &Roaming, id: &InstanceId, since: &Position) -> (bool, BTreeMap<String, Option<String>>) {
     let update = Update { since: since.clone(), want: true, ..Update::default() };
-    let news = store.update(id, "global".into(), by("reader", 1), update).await.unwrap().news.unwrap();
+    let news = store.update(id, Life(0), "global".into(), by("reader", 1), update).await.unwrap().news.unwrap();
     (news.full, news.entries)
 }
 
@@ -59,14 +59,14 @@ async fn the_later_change_wins_but_not_one_of_yesterday() {
         unless_newer: true,
         want: true,
     };
-    let answer = store.update(&id, "global".into(), by("a2", 1), left).await.unwrap();
+    let answer = store.update(&id, Life(0), "global".into(), by("a2", 1), left).await.unwrap();
     assert_eq!(answer.news.unwrap().entries, changes(&[("x", Some("b"))]));
     let all = changes(&[("x", Some("b")), ("y", Some("late")), ("z", Some("late"))]);
     assert_eq!(news(&store, &id, &Position::default()).await.1, all);
     // Of another store's time nothing is known: what is here stays.
     let other = Position { epoch: Some("other".into()), revision: 99 };
     let left = Update { since: other, changes: changes(&[("x", Some("old")), ("w", Some("old"))]), unless_newer: true, want: false };
-    store.update(&id, "global".into(), by("c", 1), left).await.unwrap();
+    store.update(&id, Life(0), "global".into(), by("c", 1), left).await.unwrap();
     let all = changes(&[("w", Some("old")), ("x", Some("b")), ("y", Some("late")), ("z", Some("late"))]);
     assert_eq!(news(&store, &id, &Position::default()).await.1, all);
 }
@@ -79,7 +79,7 @@ async fn what_is_refused_is_said() {
     // A device that knows nothing yet hears of all keys there are, and of the one that it may not bring back.
     let left =
         Update { changes: changes(&[("x", Some("mine")), ("z", Some("mine"))]), unless_newer: true, want: true, ..Update::default() };
-    let news = store.update(&id, "global".into(), by("b", 1), left).await.unwrap().news.unwrap();
+    let news = store.update(&id, Life(0), "global".into(), by("b", 1), left).await.unwrap().news.unwrap();
     assert_eq!((news.full, news.entries), (true, changes(&[("x", None), ("y", Some("1"))])));
 }
 
@@ -106,7 +106,7 @@ async fn instances_and_scopes_are_apart() {
     set(&store, &id, by("a", 1), &[("x", Some("1"))]).await;
     assert_eq!(news(&store, &bob, &Position::default()).await.1, changes(&[]));
     let update = Update { changes: changes(&[("x", Some("2"))]), ..Update::default() };
-    store.update(&id, "workspace//a".into(), by("a", 1), update).await.unwrap();
+    store.update(&id, Life(0), "workspace//a".into(), by("a", 1), update).await.unwrap();
     let names: Vec<_> = store.list(&id).await.unwrap().into_iter().map(|info| info.scope).collect();
     assert_eq!(names, ["global", "workspace//a"]);
 }
@@ -120,15 +120,15 @@ async fn what_is_too_large_changes_nothing() {
     let bigger = format!("{big}v");
     for pairs in [[("x", Some(bigger.as_str()))].as_slice(), &[(key.as_str(), Some("1"))]] {
         let update = Update { changes: changes(pairs), ..Update::default() };
-        let refused = store.update(&id, "global".into(), by("a", 2), update).await;
+        let refused = store.update(&id, Life(0), "global".into(), by("a", 2), update).await;
         assert!(matches!(refused, Err(RoamingError::TooLarge(_))), "{refused:?}");
     }
     let five: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|key| (*key, Some(big.as_str()))).collect();
     let update = Update { changes: changes(&five), ..Update::default() };
-    assert!(matches!(store.update(&id, "global".into(), by("a", 3), update).await, Err(RoamingError::TooLarge(_))));
+    assert!(matches!(store.update(&id, Life(0), "global".into(), by("a", 3), update).await, Err(RoamingError::TooLarge(_))));
     assert_eq!(news(&store, &id, &Position::default()).await.1, changes(&[("x", Some("1"))]));
     for scope in ["", "other", "global/../x", &format!("workspace/{}", "x".repeat(MAX_SCOPE))] {
-        let refused = store.update(&id, scope.into(), by("a", 4), Update::default()).await;
+        let refused = store.update(&id, Life(0), scope.into(), by("a", 4), Update::default()).await;
         assert!(matches!(refused, Err(RoamingError::InvalidScope)), "{scope:.20}");
     }
 }

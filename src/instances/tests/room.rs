@@ -1,0 +1,75 @@
+//! Places and memory: who makes room, and who waits.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_one_unused_for_longest_makes_room() {
+    // Nobody looks at the clock here: whoever is stopped makes room.
+    let (instances, stage) = untended(settings(3, Duration::from_secs(600)));
+    stage.busy.lock().unwrap().insert(id("busy"), 1);
+    drop(used(&instances, "busy").await);
+    drop(used(&instances, "first").await);
+    drop(used(&instances, "second").await);
+    let refused = |result: Result<Lease, AcquireError>| matches!(result, Err(AcquireError::TooMany { limit: 3 }));
+    assert!(refused(instances.acquire(&id("early"), DEADLINE).await), "all were used a moment ago");
+    instances.configure(Settings { stop_after: None, ..settings(3, Duration::ZERO) });
+    assert!(refused(instances.acquire(&id("early"), DEADLINE).await), "never is never");
+    instances.configure(settings(3, Duration::from_secs(1)));
+    eventually("they have been unused for a second", || instances.status(&id("second")).2 > Some(Duration::from_millis(1100))).await;
+    let third = used(&instances, "third").await;
+    let states = |instances: &Instances| ["busy", "first", "second"].map(|name| state(instances, name).name());
+    assert_eq!(states(&instances), ["running", "stopped", "running"], "the one that runs something keeps its place");
+    // Two at the same time: one gets the last place that can be had.
+    let both = ["fourth", "fifth"].map(|name| {
+        let instances = instances.clone();
+        async move { instances.acquire(&id(name), DEADLINE).await }
+    });
+    let mut both = all(both.into_iter()).await;
+    both.sort_by_key(Result::is_err);
+    assert!(both[0].is_ok() && matches!(both[1], Err(AcquireError::TooMany { limit: 3 })), "{both:?}");
+    assert_eq!(states(&instances), ["running", "stopped", "stopped"]);
+    assert_eq!(instances.unstartable(), 0, "for want of room is no failure");
+    drop((both, third));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_on_a_full_house_never_has_more_than_may_run() {
+    let (instances, stage) = stage(settings(5, Duration::from_secs(1)));
+    let opens = (0..30).map(|number| {
+        let (instances, stage) = (instances.clone(), Arc::clone(&stage));
+        async move {
+            let end = std::time::Instant::now() + DEADLINE;
+            loop {
+                assert!(stage.running.lock().unwrap().len() <= 5);
+                match instances.acquire(&id(&format!("i{number}")), DEADLINE).await {
+                    Ok(_) => return true,
+                    // As a page does that was told to come back.
+                    Err(_) if std::time::Instant::now() < end => tokio::time::sleep(Duration::from_millis(200)).await,
+                    Err(_) => return false,
+                }
+            }
+        }
+    });
+    assert!(all(opens).await.into_iter().all(|served| served));
+    assert!(stage.running.lock().unwrap().len() <= 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_memory_is_short_the_unused_go_early_and_the_new_wait() {
+    let (instances, stage) = stage(Settings { stop_after: Some(Duration::from_secs(1)), ..settings(10, Duration::ZERO) });
+    stage.busy.lock().unwrap().insert(id("busy"), 1);
+    drop(used(&instances, "busy").await);
+    let lease = used(&instances, "used").await;
+    stage.pressure.store(55, Ordering::SeqCst);
+    let waiting = tokio::spawn({
+        let instances = instances.clone();
+        async move { instances.acquire(&id("late"), DEADLINE).await.map(|lease| lease.generation()) }
+    });
+    eventually("it stands in line", || matches!(state(&instances, "late"), InstanceState::Starting { .. })).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!waiting.is_finished());
+    stage.pressure.store(3, Ordering::SeqCst);
+    assert!(matches!(waiting.await.unwrap(), Ok(1)));
+    assert_eq!((state(&instances, "used"), state(&instances, "busy")), (InstanceState::Running, InstanceState::Running));
+    drop(lease);
+}
