@@ -87,7 +87,9 @@ impl BrokerError {
         match self {
             Self::Malformed(_) | Self::Stranger(_) => RefusalCode::Malformed,
             Self::NotFound(_) => RefusalCode::NotFound,
-            Self::NotYours { .. } | Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => RefusalCode::Configuration,
+            Self::NotYours { .. } | Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => {
+                RefusalCode::Configuration
+            }
             Self::File { .. } | Self::Unit { .. } => RefusalCode::Failed,
         }
     }

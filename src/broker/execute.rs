@@ -60,7 +60,8 @@ impl Executor {
     /// Who the user `peer` is. Read from the disk each time, as everything is: a service that was just added may ask.
     pub(super) fn asker(&self, peer: u32) -> Result<Asker, BrokerError> {
         // With a configuration that cannot be read there is the main service alone.
-        let further = || Self::config().map_or_else(|_| Vec::new(), |config| config.services.names().map(|name| Some(name.to_owned())).collect());
+        let further =
+            || Self::config().map_or_else(|_| Vec::new(), |config| config.services.names().map(|name| Some(name.to_owned())).collect());
         // The others are looked for only when it is not the main one.
         let services = std::iter::once(None).chain(std::iter::once_with(further).flatten()).map(Service);
         policy::asker(peer, services.map(|service| (service.clone(), sys::user_id(&service.user()).ok().flatten())))
@@ -178,7 +179,13 @@ impl Executor {
         let properties = properties::of_instance(spec);
         self.limit_disk(id, class.disk).await?;
         // "Stopped" until all of it is there: what is left by an interrupted start is not taken for a whole one.
-        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk, stopped: true, service: self.owner(id).0 };
+        let run = Run {
+            engine: Some(engine.id().to_owned()),
+            class: class.name.clone(),
+            disk: class.disk,
+            stopped: true,
+            service: self.owner(id).0,
+        };
         self.records.remember_run(id, &run)?;
         // One that failed still has the name (systemd keeps it so that somebody can look at it).
         self.systemd.reset_failed(&unit).await;

@@ -279,8 +279,9 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let hash = "$argon2id$v=19$m=32768,t=3,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
-        let text =
-            format!("[server]\ndata_dir = '/x'\n[login]\nhashed_password = '{hash}'\n[login.instances.a]\nhashed_password = '{hash}'\n[dashboard]\nhashed_password = '{hash}'\n");
+        let text = format!(
+            "[server]\ndata_dir = '/x'\n[login]\nhashed_password = '{hash}'\n[login.instances.a]\nhashed_password = '{hash}'\n[dashboard]\nhashed_password = '{hash}'\n"
+        );
         let value = shown(&text);
         assert!(!value.to_string().contains("argon2"), "{value}");
         assert_eq!((&value["login"]["hashed_password"], &value["login"]["password_file"]), (&json!(HIDDEN), &Value::Null));

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::abandoned::Abandoned;
+use super::cookies::{Jar, Owner};
 use super::extensions::Extensions;
 use super::handlers::custom::CustomFiles;
-use super::cookies::{Jar, Owner};
 use super::request_id::RequestId;
 use super::secrets::Secrets;
 use super::upstreams::Upstreams;

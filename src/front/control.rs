@@ -131,7 +131,8 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Log(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
+        Order::List | Order::Show(_) | Order::Log(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {
+        }
         Order::Drain(what) => tracing::info!(peer, "operator: drain: {what:?}"),
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
@@ -175,7 +176,8 @@ pub(super) async fn carry_out(app: &App, order: Order, headers: &HeaderMap) -> R
         }
         Order::Log(id) => {
             let told = app.instances.log(id).await;
-            let lines = told.map_err(|e| ApiError::new(ErrorCode::Internal, format!("the instance does not tell what it has printed: {e}")))?;
+            let lines =
+                told.map_err(|e| ApiError::new(ErrorCode::Internal, format!("the instance does not tell what it has printed: {e}")))?;
             Ok(json(&Log { id, lines: log::printable(lines) }))
         }
         Order::Start(id) => {

@@ -124,7 +124,10 @@ fn what_can_be_done_there() {
     assert_eq!(stop(&[("Sec-Fetch-Site", "same-site")]), 403);
     assert_eq!(stop(&[("Host", "evil.example")]), 403);
     assert_eq!(stop(&[("Host", "acme-web-code-1.localhost")]), 404);
-    assert_eq!(ask("GET", "/", &[("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")]).status, 403);
+    assert_eq!(
+        ask("GET", "/", &[("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")]).status,
+        403
+    );
     assert_eq!(stop(&[("Origin", &format!("http://{board}")), ("Sec-Fetch-Site", "same-origin")]), 200);
 
     // And nothing of it where people come in.

@@ -62,7 +62,10 @@ fn wrong_passwords_are_found_and_nothing_else() {
     assert_eq!(log.matches("WARN failed login").count(), 4, "one record each: {log}");
     assert_eq!(found(&log), ["203.0.113.7", "2001:db8::7", "127.0.0.1", "203.0.113.9"], "{log}");
     // As the journal's reader hands the same messages over.
-    let messages = log.lines().filter_map(|line| line.split_once(" WARN ")).map(|(_, rest)| rest.split(" instance=").next().unwrap().split(" client=").next().unwrap());
+    let messages = log
+        .lines()
+        .filter_map(|line| line.split_once(" WARN "))
+        .map(|(_, rest)| rest.split(" instance=").next().unwrap().split(" client=").next().unwrap());
     let journal: String = messages.map(|message| format!("2026-11-27T02:20:51 srv7 hoody-code[4711]: {message}\n")).collect();
     assert_eq!(found(&journal), ["203.0.113.7", "2001:db8::7", "127.0.0.1", "203.0.113.9"], "{journal}");
     let forgery = format!("2026-11-27T02:20:51 srv7 sshd[1]: {forged}\n2026-11-27T02:20:51 srv7 hoody-code[1]: request {forged}\n");

@@ -1,24 +1,14 @@
-// What the documents say an operator types, to move an instance, to back up and to restore, to run a second service, and to look at a
-// host: these very lines.
+// What the documents say an operator types, to move an instance, to back up and to restore, and to look at a host: these very lines.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
+import { blocks } from './documents.mjs';
 import { Host } from './host.mjs';
-
-/** The blocks of one kind below a heading of a document; its beginning is below none. */
-function blocks(heading, kind = 'sh', name = 'fleet.md') {
-  const document = fs.readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
-  const sections = document.split(/^## /m);
-  const section = heading === undefined ? sections[0] : sections.find((text) => text.startsWith(`${heading}\n`));
-  assert.ok(section, `docs/${name} has no "${heading}"`);
-  return [...section.matchAll(new RegExp(`^\`\`\`${kind}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]);
-}
 
 const ID = 'acme-web-code-1';
 
-describe('moving, backup, a second service', { timeout: 540_000 }, () => {
+describe('moving and backup', { timeout: 540_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot();
@@ -118,24 +108,5 @@ describe('moving, backup, a second service', { timeout: 540_000 }, () => {
     assert.match(await out('systemctl status hoody-code | cat'), /Status: "being drained: 0 instances running/);
     await host.vm.sh('hoody-code drain --off');
     await host.open(ID);
-  });
-
-  test('a second service beside it', async () => {
-    const [config] = blocks('A second service on a host', 'toml');
-    const [unit] = blocks('A second service on a host', 'ini');
-    const [script] = blocks('A second service on a host');
-    const place = (text) => /^# (\S+)$/m.exec(text)[1];
-    await host.vm.write(place(config), config, { mode: '0644' });
-    await host.vm.write(place(unit), unit);
-    await host.vm.sh(`systemctl daemon-reload\n${script}`, { timeout: 120_000 });
-    const port = await host.vm.forward('127.0.0.1:8090');
-    const health = await (await fetch(`http://127.0.0.1:${port}/api/v1/code/health`)).json();
-    assert.equal(health.status, 'ok', JSON.stringify(health));
-    assert.match(await out('hoody-code instances start laura --socket /var/lib/hoody-code-lab/control.sock', { timeout: 90_000 }), /laura running/);
-    assert.doesNotMatch(await out('hoody-code instances list'), /laura/);
-    assert.equal((await host.status(ID)).state, 'running');
-    await host.vm.sh('systemctl stop hoody-code-lab', { timeout: 60_000 });
-    assert.equal(await out('ps -o pid= -u hoody-code-lab || true'), '');
-    assert.equal((await host.status(ID)).state, 'running');
   });
 });

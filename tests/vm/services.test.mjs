@@ -4,17 +4,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
+import { blocks } from './documents.mjs';
 import { Host, Vm } from './host.mjs';
 
-/** What the documents say, on a machine where the main one is installed already. */
-const SETUP = `useradd --system --user-group --home-dir /var/lib/hoody-code-lab --shell /usr/sbin/nologin hoody-code-lab
-install -d -o root -g hoody-code-lab -m 0750 /etc/hoody-code/lab
-install -o root -g hoody-code-lab -m 0640 /dev/stdin /etc/hoody-code/lab/config.toml
-install -D -m 0644 /dev/fd/3 /etc/systemd/system/hoody-code@lab.socket.d/address.conf 3<<<'[Socket]
-ListenStream=127.0.0.1:8090'
-systemctl daemon-reload
-systemctl enable --now hoody-code@lab`;
-
+/** A configuration as the documents have it; the tests ask for no password. */
 const lab = (memory) => `[server]\nauth = "none"\n[page]\nname = "Laboratory"\n[class.default]\nmemory_max = "${memory}"\n`;
 
 for (const suite of ['trixie', 'bookworm']) {
@@ -26,13 +19,19 @@ for (const suite of ['trixie', 'bookworm']) {
     const listed = async (socket = '') => JSON.parse(await out(`hoody-code instances list --json ${socket}`)).map(({ id, state }) => `${id} ${state}`);
     const LAB = '--socket /run/hoody-code/lab/control.sock';
     const open = (id) => host.until(`${id} opens`, async () => (await second(id, '/?folder=/home/user')).status === 200, { deadline: 90_000 });
-    const main = '[page]\nname = "Main"\n[service.lab]\ninstances = ["lab-*", "acme-web-code-2"]\n';
 
     before(async () => {
-      host = await Host.boot({ suite, config: main });
+      host = await Host.boot({ suite, config: '[page]\nname = "Main"' });
       vm = host.vm;
       await host.open('acme-web-code-1');
-      await vm.sh(SETUP, { input: lab('1G'), timeout: 60_000 });
+      // The documents' own files and lines.
+      const [heading, fleet] = ['A second service on a host', 'fleet.md'];
+      for (const text of [...blocks(heading, 'toml', fleet), ...blocks(heading, 'ini', fleet)]) await vm.write(/^# (\S+)$/m.exec(text)[1], text);
+      await vm.sh(blocks(heading, 'sh', fleet)[0], { timeout: 60_000 });
+      assert.equal(await out('systemctl is-enabled hoody-code@lab hoody-code@lab.socket hoody-code-control@lab.socket'), 'enabled\nenabled\nenabled');
+      assert.equal(await out('stat -c %a:%U /var/lib/hoody-code-lab/auth/password'), '600:hoody-code-lab');
+      await vm.write('/etc/hoody-code/lab/config.toml', lab('1G'), { mode: '0640', group: 'hoody-code-lab' });
+      await vm.sh('systemctl restart hoody-code@lab', { timeout: 60_000 });
       port = await vm.forward('127.0.0.1:8090');
     });
     after(() => host?.end());
