@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod cookies;
 mod dashboard;
+mod doors;
 mod drain;
 mod error;
 mod extensions;

@@ -70,10 +70,6 @@ impl Connector for Way {
             Ok(Usage { processes: 1 + user_processes, user_processes, ..Usage::default() })
         })
     }
-
-    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
 }
 
 impl Fake {

@@ -25,7 +25,7 @@ describe('moving and backup', { timeout: 540_000 }, () => {
   const out = async (script, options) => (await host.vm.sh(script, options)).stdout.trim();
   const uid = (id = ID) => out(`stat -c %u /data/instances/${id}`);
   const kept = () => out(`cd /data/instances/${ID}; cat file shut/x; readlink link; stat -c '%a %n' shut shut/x file
-    sha256sum /var/lib/hoody-code/state/${ID}/*; stat -c '%U %a' /var/lib/hoody-code/state/${ID}/mint-key`);
+    sha256sum /var/lib/hoody-code/state/${ID}/{last-opened.json,mint-key}; stat -c '%U %a' /var/lib/hoody-code/state/${ID}/mint-key`);
   /** Everything in the home is the instance's. */
   const owned = async () => assert.equal(await out(`find /data/instances/${ID} ! -uid ${await uid()}`), '');
 
@@ -54,7 +54,7 @@ describe('moving and backup', { timeout: 540_000 }, () => {
     // A fresh host, on which the front's user has another number.
     await host.vm.sh(`systemctl stop hoody-code.socket hoody-code-control.socket hoody-code-broker.socket hoody-code hoody-code-broker 'hoody-code-instance@*'
       rm -rf /data/instances/* /var/lib/hoody-code /var/lib/hoody-code-broker /etc/hoody-code/* /run/userdb/* /run/hoody-code-broker/*
-      groupmod -g 987 hoody-code; usermod -u 987 hoody-code`, { timeout: 60_000 });
+      groupmod -g 970 hoody-code; usermod -u 970 hoody-code`, { timeout: 60_000 });
     await host.vm.sh(restore, { timeout: 120_000 });
     assert.equal(await uid(), held);
     await host.open(ID);
