@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::policy::Service;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::model::InstanceId;
@@ -17,6 +18,16 @@ pub(super) enum BrokerError {
     /// It comes from somebody who has nothing to ask for.
     #[error("user {0} may not ask for anything")]
     Stranger(u32),
+    /// It is about an instance of another service.
+    #[error("{id} is an instance of {owner}, not of {asker}")]
+    NotYours {
+        /// Which.
+        id: InstanceId,
+        /// Whose it is.
+        owner: Service,
+        /// Who asked.
+        asker: Service,
+    },
     /// There is no such instance, or it does not run.
     #[error("there is no instance {0}")]
     NotFound(InstanceId),
@@ -76,7 +87,9 @@ impl BrokerError {
         match self {
             Self::Malformed(_) | Self::Stranger(_) => RefusalCode::Malformed,
             Self::NotFound(_) => RefusalCode::NotFound,
-            Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => RefusalCode::Configuration,
+            Self::NotYours { .. } | Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => {
+                RefusalCode::Configuration
+            }
             Self::File { .. } | Self::Unit { .. } => RefusalCode::Failed,
         }
     }

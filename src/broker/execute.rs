@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::accounts::{self, Account, Accounts};
 use super::cgroup;
 use super::error::BrokerError;
+use super::policy::{self, Asker, Service};
 use super::properties::{self, Spec};
 use super::records::{NAME, RUNTIME, Records, Run, SHELL};
 use super::systemd::{Systemd, UnitState};
@@ -56,8 +57,32 @@ impl Executor {
         self.systemd.gone().await;
     }
 
-    /// Does what `request` says.
-    pub(super) async fn execute(&self, request: &BrokerRequest) -> Executed {
+    /// Who the user `peer` is. Read from the disk each time, as everything is: a service that was just added may ask.
+    pub(super) fn asker(&self, peer: u32) -> Result<Asker, BrokerError> {
+        // With a configuration that cannot be read there is the main service alone.
+        let further =
+            || Self::config().map_or_else(|_| Vec::new(), |config| config.services.names().map(|name| Some(name.to_owned())).collect());
+        // The others are looked for only when it is not the main one.
+        let services = std::iter::once(None).chain(std::iter::once_with(further).flatten()).map(Service);
+        policy::asker(peer, services.map(|service| (service.clone(), sys::user_id(&service.user()).ok().flatten())))
+    }
+
+    /// The service whose instance `id` is: as the configuration says, or, when that cannot be read, the one that has started it last.
+    fn owner(&self, id: &InstanceId) -> Service {
+        Service(match Self::config() {
+            Ok(config) => config.services.owner(id).map(str::to_owned),
+            Err(_) => self.records.run(id).service,
+        })
+    }
+
+    /// Does what `request` says, if it is for `asker` to ask that.
+    pub(super) async fn execute(&self, asker: &Asker, request: &BrokerRequest) -> Executed {
+        if let (Asker::Front(front), Some(id)) = (asker, request.id()) {
+            let owner = self.owner(id);
+            if !asker.may(&owner) {
+                return Err(BrokerError::NotYours { id: id.clone(), owner, asker: front.clone() });
+            }
+        }
         let _turn = match request.id() {
             // A look, and a way in, are safe while a job is under way, and must not wait for a slow one.
             Some(id) if !matches!(request, BrokerRequest::Show { .. } | BrokerRequest::Connect { .. }) => Some(self.turn(id).await),
@@ -79,7 +104,7 @@ impl Executor {
                 written.map_err(BrokerError::file("reclaim from", &cgroup::dir(id))).map(done)
             }
             BrokerRequest::Show { id } => Ok((BrokerAnswer::Unit(self.show(id).await?), None)),
-            BrokerRequest::List { after } => Ok((BrokerAnswer::Units(self.list(after.as_ref()).await?), None)),
+            BrokerRequest::List { after } => Ok((BrokerAnswer::Units(self.list(asker, after.as_ref()).await?), None)),
             BrokerRequest::Remove { id } => {
                 self.known(id)?;
                 self.stop(id).await?;
@@ -87,7 +112,7 @@ impl Executor {
                 Ok((BrokerAnswer::Done, None))
             }
             BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
-            BrokerRequest::Reload { .. } => self.reload().await.map(done),
+            BrokerRequest::Reload { .. } => self.reload(asker).await.map(done),
         }
     }
 
@@ -109,6 +134,11 @@ impl Executor {
         Ok(config::load_for_broker(Path::new(super::CONFIG))?)
     }
 
+    /// What counts for one instance: of another service than the main one, that one's configuration.
+    fn config_of(id: &InstanceId) -> Result<BrokerConfig, BrokerError> {
+        Ok(config::load_for_instance(Path::new(super::CONFIG), id)?)
+    }
+
     async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
         let unit = cgroup::unit(id);
         let is_at_rest = |state: Option<UnitState>| state.is_none_or(|state| matches!(state.active.as_str(), "" | "inactive" | "failed"));
@@ -121,7 +151,7 @@ impl Executor {
             // Half up, half down, or begun by a broker that was ended before it was done.
             _ => self.stop(id).await?,
         }
-        let config = Self::config()?;
+        let config = Self::config_of(id)?;
         let class = config.hosting.class_of(id);
         let engine = engine::locate(config.engine.as_deref())?;
         // A home may be there before its account is: copied from another host, or from a backup.
@@ -149,7 +179,13 @@ impl Executor {
         let properties = properties::of_instance(spec);
         self.limit_disk(id, class.disk).await?;
         // "Stopped" until all of it is there: what is left by an interrupted start is not taken for a whole one.
-        let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk, stopped: true };
+        let run = Run {
+            engine: Some(engine.id().to_owned()),
+            class: class.name.clone(),
+            disk: class.disk,
+            stopped: true,
+            service: self.owner(id).0,
+        };
         self.records.remember_run(id, &run)?;
         // One that failed still has the name (systemd keeps it so that somebody can look at it).
         self.systemd.reset_failed(&unit).await;
@@ -210,8 +246,14 @@ impl Executor {
         Ok(self.status(id.clone(), account, state))
     }
 
-    async fn list(&self, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
-        let ids = self.accounts.list()?.into_iter().filter(|id| after.is_none_or(|after| id > after)).take(PAGE);
+    async fn list(&self, asker: &Asker, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
+        let config = Self::config().ok();
+        let owner = |id: &InstanceId| match &config {
+            Some(config) => Service(config.services.owner(id).map(str::to_owned)),
+            None => Service(self.records.run(id).service),
+        };
+        let wanted = |id: &InstanceId| after.is_none_or(|after| id > after) && asker.may(&owner(id));
+        let ids = self.accounts.list()?.into_iter().filter(wanted).take(PAGE);
         let loaded = self.systemd.list("hoody-code-instance@*.service").await?;
         let mut all = Vec::new();
         for id in ids {
@@ -268,11 +310,14 @@ impl Executor {
         Ok(BrokerAnswer::Done)
     }
 
-    async fn reload(&self) -> Result<(), BrokerError> {
-        let config = Self::config()?;
+    async fn reload(&self, asker: &Asker) -> Result<(), BrokerError> {
+        Self::config()?;
         for unit in self.systemd.list("hoody-code-instance@*.service").await? {
             let Some(id) = cgroup::instance_of(&unit) else { continue };
-            let class = config.hosting.class_of(&id);
+            if !asker.may(&self.owner(&id)) {
+                continue;
+            }
+            let class = Self::config_of(&id)?.hosting.class_of(&id);
             // The others still get theirs when one has just ended.
             if let Err(e) = self.systemd.set_properties(&unit, &properties::of_limits(&class.limits)).await {
                 tracing::warn!(instance = %id, "{e}");

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{CONFIG, accounts};
-use crate::config::{Hosting, NetworkMode, load_for_broker};
+use crate::config::{Hosting, NetworkMode, load_for_broker, load_for_instance};
 use crate::model::InstanceId;
 use error::NetworkError;
 pub(super) use resolv::resolv_conf;
@@ -53,7 +53,7 @@ fn parse(arguments: &[OsString]) -> Result<Verb, NetworkError> {
 fn execute(verb: Verb) -> Result<(), NetworkError> {
     match verb {
         Verb::Host => bridge::make(&hosting()?.network),
-        Verb::Up(id) => up(&hosting()?, &id),
+        Verb::Up(id) => up(&load_for_instance(Path::new(CONFIG), &id)?.hosting, &id),
         // Without the configuration: it must work when that is broken, or gone with the package.
         Verb::Off => bridge::remove(),
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{CONFIG, accounts};
-use crate::config::{ConfigError, HOMES, load_for_broker};
+use crate::config::{ConfigError, HOMES, load_for_instance};
 use crate::model::{InstanceId, InvalidInstanceId};
 use crate::sys::set_user_quota;
 
@@ -63,7 +63,7 @@ fn parse(arguments: &[OsString]) -> Result<InstanceId, QuotaError> {
 }
 
 fn set(id: &InstanceId) -> Result<(), QuotaError> {
-    let hosting = load_for_broker(Path::new(CONFIG))?.hosting;
+    let hosting = load_for_instance(Path::new(CONFIG), id)?.hosting;
     let class = hosting.class_of(id);
     let index = accounts::index_of(id).map_err(|e| QuotaError::Accounts(id.clone(), e))?;
     let index = index.ok_or_else(|| QuotaError::NoAccount(id.clone()))?;

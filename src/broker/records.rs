@@ -35,6 +35,9 @@ pub(super) struct Run {
     /// operator; systemd itself remembers nothing of a transient unit that ended well.
     #[serde(default)]
     pub(super) stopped: bool,
+    /// The service that has started it; none: the host's main one. For when the configuration cannot say.
+    #[serde(default)]
+    pub(super) service: Option<String>,
 }
 
 /// The records.

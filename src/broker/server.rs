@@ -14,9 +14,6 @@ use super::policy;
 use crate::proto::{BrokerReply, BrokerRequest, MAX_REPLY, MAX_REQUEST};
 use crate::sys::{self, PacketListener, PacketSocket};
 
-/// The front's user.
-const FRONT: &str = "hoody-code";
-
 /// The most connections at a time. The front opens one per request; what comes beyond waits in the kernel's queue.
 const MOST_CONNECTIONS: usize = 64;
 
@@ -53,8 +50,6 @@ async fn serve(passed: Vec<(String, std::os::fd::OwnedFd)>) -> Result<(), String
     };
     let listener = PacketListener::from_fd(socket).map_err(|e| format!("the socket that was passed: {e}"))?;
     let executor = Arc::new(Executor::new().await.map_err(|e| e.to_string())?);
-    // The socket belongs to this user, so that it was there before us.
-    let front = sys::user_id(FRONT).map_err(|e| format!("cannot look for the user {FRONT}: {e}"))?;
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let conversations = TaskTracker::new();
     let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -68,7 +63,7 @@ async fn serve(passed: Vec<(String, std::os::fd::OwnedFd)>) -> Result<(), String
             Ok((socket, permit)) => {
                 let executor = Arc::clone(&executor);
                 conversations.spawn(async move {
-                    converse(&executor, front, &socket).await;
+                    converse(&executor, &socket).await;
                     drop(permit);
                 });
             }
@@ -90,7 +85,7 @@ async fn accept(listener: &PacketListener, slots: &Arc<Semaphore>) -> std::io::R
 }
 
 /// Answers one connection's requests, one after the other. Whoever sends what cannot be understood is hung up on.
-async fn converse(executor: &Executor, front: Option<u32>, socket: &PacketSocket) {
+async fn converse(executor: &Executor, socket: &PacketSocket) {
     let Ok(peer) = socket.peer_uid() else { return };
     loop {
         let packet = match tokio::time::timeout(IDLE, socket.receive(MAX_REQUEST)).await {
@@ -103,13 +98,13 @@ async fn converse(executor: &Executor, front: Option<u32>, socket: &PacketSocket
         };
         // A request has no descriptor with it; one that has is from somebody who tries things.
         let admitted = match packet.fd {
-            None => policy::admit(peer, front, &packet.data),
+            None => executor.asker(peer).and_then(|asker| Ok((asker, policy::parse(&packet.data)?))),
             Some(_) => Err(BrokerError::Malformed("a descriptor came with it".to_owned())),
         };
         let began = Instant::now();
         let (request, outcome) = match admitted {
-            Ok(request) => {
-                let outcome = executor.execute(&request).await;
+            Ok((asker, request)) => {
+                let outcome = executor.execute(&asker, &request).await;
                 (Some(request), outcome)
             }
             Err(e) => (None, Err(e)),

@@ -43,6 +43,8 @@ pub struct Config {
     pub dashboard: super::Dashboard,
     /// `[accounts]`, `[network]`, `[class.…]`, `[instance.…]`
     pub hosting: Hosting,
+    /// `[service.…]`
+    pub services: super::Services,
     /// What the files say, for telling what a reload changes.
     pub written: Written,
 }

@@ -125,6 +125,11 @@ pub struct Mount {
 }
 
 impl Hosting {
+    /// The same classes and instances with the users' ids and the network of `host`, of which a host has one each.
+    pub(super) fn within(self, host: Self) -> Self {
+        Self { uids: host.uids, network: host.network, ..self }
+    }
+
     /// The class of `id` with what the file says of this instance alone on top.
     pub fn class_of(&self, id: &InstanceId) -> Class {
         let own = self.instances.get(id);

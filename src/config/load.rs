@@ -14,7 +14,7 @@ use super::file::{self, Written};
 use super::hosting::Hosting;
 use super::login::{self, PasswordFlags};
 use super::{raw, tls, touch};
-use crate::model::Gallery;
+use crate::model::{Gallery, InstanceId};
 
 /// What the command line says; it wins over the file.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +76,7 @@ pub(super) fn check(file: raw::File, overrides: &Overrides) -> Result<Config, Co
         log: log(file.log)?,
         metrics: metrics(&file.metrics)?,
         hosting: Hosting::check(&file.accounts, file.network, (file.class, file.instance))?,
+        services: super::services::check(file.service)?,
         written: Written::default(),
     })
 }
@@ -97,6 +98,8 @@ pub struct BrokerConfig {
     pub gallery: Gallery,
     /// `[log] level`
     pub log_level: String,
+    /// Further services, and which instances are theirs.
+    pub services: super::Services,
 }
 
 /// Reads what the broker needs from `path`; a file that is not there means defaults.
@@ -113,7 +116,20 @@ pub fn load_for_broker(path: &Path) -> Result<BrokerConfig, ConfigError> {
         instances: instances(&file.instances)?,
         gallery: extensions::check(file.extensions)?.gallery,
         log_level: log(file.log)?.level,
+        services: super::services::check(file.service)?,
     })
+}
+
+/// What the broker needs for one instance: `path` is the host's file, and when the instance is another service's, that one's own file
+/// counts, `NAME/config.toml` beside it. Users' ids and the network are the host's in any case.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_instance(path: &Path, id: &InstanceId) -> Result<BrokerConfig, ConfigError> {
+    let host = load_for_broker(path)?;
+    let Some(name) = host.services.owner(id) else { return Ok(host) };
+    let own = load_for_broker(&path.with_file_name(name).join("config.toml"))?;
+    Ok(BrokerConfig { hosting: own.hosting.within(host.hosting), services: host.services, ..own })
 }
 
 /// What the editor is called when the operator does not say.

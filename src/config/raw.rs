@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) network: Network,
     pub(super) class: BTreeMap<String, Class>,
     pub(super) instance: BTreeMap<String, Class>,
+    pub(super) service: BTreeMap<String, Service>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -168,6 +169,13 @@ pub(super) struct Class {
     pub(super) devices: Option<Vec<String>>,
     pub(super) mounts: Option<Vec<String>>,
     pub(super) preinstall: Option<Vec<String>>,
+}
+
+/// `[service.NAME]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Service {
+    pub(super) instances: Option<Vec<String>>,
 }
 
 /// Where one password comes from. At most one of the three.

@@ -88,6 +88,7 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
         },
         "class": classes(hosting),
         "instance": instances(hosting),
+        "service": config.services.all().map(|(name, own)| (name.to_owned(), json!({"instances": own}))).collect::<serde_json::Map<_, _>>(),
     }))
 }
 
@@ -254,6 +255,8 @@ mod tests {
         class = 'exam'
         memory_high = '1500K'
         disk = 'infinity'
+        [service.lab]
+        instances = ['lab-*']
     ";
 
     fn to_toml(value: &Value) -> String {
@@ -303,6 +306,7 @@ mod tests {
             let (table, at) = match section.as_str() {
                 "class" => ("class.x".to_owned(), &value["class"]["exam"]),
                 "instance" => ("instance.x".to_owned(), &value["instance"]["a-b-code-1"]),
+                "service" => ("service.x".to_owned(), &value["service"]["lab"]),
                 _ => (section.clone(), &value[&section]),
             };
             let known = keys(&table);

@@ -13,6 +13,7 @@ mod cookies;
 mod counted;
 mod dashboard;
 mod disks;
+mod doors;
 mod drain;
 mod error;
 mod extensions;

@@ -76,10 +76,6 @@ impl Connector for Way {
     fn disk(&self) -> BoxFuture<'_, io::Result<DiskUse>> {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
-
-    fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
 }
 
 impl Fake {

@@ -72,7 +72,7 @@ try {
   await keep(phone, 'dashboard-390x844');
   await of(dark, 'acme-web-code-1').getByRole('button', { name: 'Logs' }).click();
   await of(dark, 'acme-web-code-1').locator('pre').getByText('connection established').first().waitFor();
-  await of(dark, 'acme-web-code-1').scrollIntoViewIfNeeded();
+  await dark.evaluate(() => scrollTo(0, 0));
   await keep(dark, 'dashboard-360x780-dark');
 } finally {
   await browser.close();

@@ -21,8 +21,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("setpriv", "tests/vm/moving"),
     ("runuser", "tests/vm/moving"),
     ("chown", "tests/vm/moving"),
+    ("chmod", "tests/vm/services"),
+    ("cat", "tests/vm/services"),
     ("chgrp", "tests/vm/moving"),
-    ("useradd", "tests/vm/moving"),
+    ("useradd", "tests/vm/services"),
     ("id=acme-web-code-1", "tests/vm/moving"),
     ("uid=$(stat", "tests/vm/moving"),
 ];

@@ -198,3 +198,30 @@ fn events_follow_a_start_and_count_as_no_use() {
     });
     assert_eq!(daemon.status("alice")["clients"], 0);
 }
+
+/// The unit of further services says of its confinement what the main one's says, and more.
+#[test]
+fn further_services_are_confined_as_the_main_one_is() {
+    let lines = |name: &str| {
+        let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name);
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, service) = text.split_once("[Service]\n").unwrap();
+        let (service, _) = service.split_once("[Install]").unwrap();
+        service.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (main, further) = (lines("hoody-code.service"), lines("hoody-code@.service"));
+    // What names the service itself is what differs.
+    let own = |line: &String| {
+        ["ExecStart=", "ExecReload=/usr/bin/", "User=", "Group=", "StateDirectory=", "InaccessiblePaths="]
+            .iter()
+            .any(|key| line.starts_with(key))
+    };
+    let missing: Vec<_> = main.iter().filter(|line| !own(line) && !further.contains(line)).collect();
+    assert!(missing.is_empty(), "hoody-code@.service lacks {missing:?}");
+    let closed = |lines: &[String]| {
+        let line = lines.iter().find_map(|line| line.strip_prefix("InaccessiblePaths=")).unwrap();
+        line.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (of_main, of_further) = (closed(&main), closed(&further));
+    assert!(of_main.iter().all(|path| of_further.contains(path)), "{of_further:?}");
+}

@@ -163,7 +163,7 @@ describe('the border', { timeout: 300_000 }, () => {
   test('only root and the front may ask: by the mode of the socket, and by who they are', async () => {
     const began = await traces();
     const show = { verb: 'show', id: 'alice' };
-    assert.equal(await out('stat -c %a:%U:%G /run/hoody-code/broker.sock'), '600:hoody-code:root');
+    assert.equal(await out('stat -c %a:%U:%G /run/hoody-code/broker.sock'), '660:hoody-code:hoody-code-broker');
     for (const as of ['nobody', 'hc-alice']) await assert.rejects(send([show], { as }), /PermissionError/, as);
     assert.ok((await send([show], { as: 'root' }))[0][0].ok);
     await vm.sh('chmod 0666 /run/hoody-code/broker.sock');
@@ -176,7 +176,7 @@ describe('the border', { timeout: 300_000 }, () => {
         assert.deepEqual((await audit(from)).map((record) => [record.HOODY_VERB, record.HOODY_OUTCOME, record.HOODY_PEER]), [['none', 'refused', String(stranger)]]);
       }
     } finally {
-      await vm.sh('chmod 0600 /run/hoody-code/broker.sock');
+      await vm.sh('chmod 0660 /run/hoody-code/broker.sock');
     }
     await settled(began);
   });

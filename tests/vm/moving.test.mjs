@@ -1,24 +1,14 @@
-// What the documents say an operator types, to move an instance, to back up and to restore, to run a second service, and to look at a
-// host: these very lines.
+// What the documents say an operator types, to move an instance, to back up and to restore, and to look at a host: these very lines.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
+import { blocks } from './documents.mjs';
 import { Host } from './host.mjs';
-
-/** The blocks of one kind below a heading of a document; its beginning is below none. */
-function blocks(heading, kind = 'sh', name = 'fleet.md') {
-  const document = fs.readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
-  const sections = document.split(/^## /m);
-  const section = heading === undefined ? sections[0] : sections.find((text) => text.startsWith(`${heading}\n`));
-  assert.ok(section, `docs/${name} has no "${heading}"`);
-  return [...section.matchAll(new RegExp(`^\`\`\`${kind}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]);
-}
 
 const ID = 'acme-web-code-1';
 
-describe('moving, backup, a second service', { timeout: 540_000 }, () => {
+describe('moving and backup', { timeout: 540_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot();
@@ -35,7 +25,7 @@ describe('moving, backup, a second service', { timeout: 540_000 }, () => {
   const out = async (script, options) => (await host.vm.sh(script, options)).stdout.trim();
   const uid = (id = ID) => out(`stat -c %u /data/instances/${id}`);
   const kept = () => out(`cd /data/instances/${ID}; cat file shut/x; readlink link; stat -c '%a %n' shut shut/x file
-    sha256sum /var/lib/hoody-code/state/${ID}/*; stat -c '%U %a' /var/lib/hoody-code/state/${ID}/mint-key`);
+    sha256sum /var/lib/hoody-code/state/${ID}/{last-opened.json,mint-key}; stat -c '%U %a' /var/lib/hoody-code/state/${ID}/mint-key`);
   /** Everything in the home is the instance's. */
   const owned = async () => assert.equal(await out(`find /data/instances/${ID} ! -uid ${await uid()}`), '');
 
@@ -64,7 +54,7 @@ describe('moving, backup, a second service', { timeout: 540_000 }, () => {
     // A fresh host, on which the front's user has another number.
     await host.vm.sh(`systemctl stop hoody-code.socket hoody-code-control.socket hoody-code-broker.socket hoody-code hoody-code-broker 'hoody-code-instance@*'
       rm -rf /data/instances/* /var/lib/hoody-code /var/lib/hoody-code-broker /etc/hoody-code/* /run/userdb/* /run/hoody-code-broker/*
-      groupmod -g 987 hoody-code; usermod -u 987 hoody-code`, { timeout: 60_000 });
+      groupmod -g 970 hoody-code; usermod -u 970 hoody-code`, { timeout: 60_000 });
     await host.vm.sh(restore, { timeout: 120_000 });
     assert.equal(await uid(), held);
     await host.open(ID);
@@ -118,24 +108,5 @@ describe('moving, backup, a second service', { timeout: 540_000 }, () => {
     assert.match(await out('systemctl status hoody-code | cat'), /Status: "being drained: 0 instances running/);
     await host.vm.sh('hoody-code drain --off');
     await host.open(ID);
-  });
-
-  test('a second service beside it', async () => {
-    const [config] = blocks('A second service on a host', 'toml');
-    const [unit] = blocks('A second service on a host', 'ini');
-    const [script] = blocks('A second service on a host');
-    const place = (text) => /^# (\S+)$/m.exec(text)[1];
-    await host.vm.write(place(config), config, { mode: '0644' });
-    await host.vm.write(place(unit), unit);
-    await host.vm.sh(`systemctl daemon-reload\n${script}`, { timeout: 120_000 });
-    const port = await host.vm.forward('127.0.0.1:8090');
-    const health = await (await fetch(`http://127.0.0.1:${port}/api/v1/code/health`)).json();
-    assert.equal(health.status, 'ok', JSON.stringify(health));
-    assert.match(await out('hoody-code instances start laura --socket /var/lib/hoody-code-lab/control.sock', { timeout: 90_000 }), /laura running/);
-    assert.doesNotMatch(await out('hoody-code instances list'), /laura/);
-    assert.equal((await host.status(ID)).state, 'running');
-    await host.vm.sh('systemctl stop hoody-code-lab', { timeout: 60_000 });
-    assert.equal(await out('ps -o pid= -u hoody-code-lab || true'), '');
-    assert.equal((await host.status(ID)).state, 'running');
   });
 });

@@ -120,6 +120,46 @@ describe('the service', { timeout: 240_000 }, () => {
     assert.equal(await show('MainPID'), pid);
   });
 
+  test('https, metrics and the operator\'s page are switched on under an open editor', async () => {
+    const main = await show('MainPID', 'hoody-code-instance@alice');
+    const hash = await out('echo boss | hoody-code password');
+    await vm.sh(`install -d -m 0750 -g hoody-code /etc/hoody-code/tls && cd /etc/hoody-code/tls
+      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=localhost -out cert.pem -keyout key.pem 2>/dev/null
+      chgrp hoody-code *.pem && chmod 0640 *.pem`);
+    await host.configure(`[page]\nname = "First"\n[tls]\ncertificate = "/etc/hoody-code/tls/cert.pem"\nkey = "/etc/hoody-code/tls/key.pem"\n[dashboard]\nhashed_password = "${hash}"`);
+    const sockets = ['https', 'metrics', 'dashboard'].map((kind) => `hoody-code-${kind}.socket`).join(' ');
+    // This host asks nobody who he is, and is open to nobody else for that.
+    await vm.write('/etc/systemd/system/hoody-code-https.socket.d/local.conf', '[Socket]\nListenStream=\nListenStream=127.0.0.1:8443\n');
+    // What the documents say, and nothing else; while people go on asking.
+    await vm.sh(`systemctl enable ${sockets}`);
+    const waiting = Promise.all(Array.from({ length: 5 }, health));
+    await vm.sh('systemctl restart hoody-code', { timeout: 60_000 });
+    for (const answer of await waiting) assert.equal(answer.status, 200);
+    assert.equal(await out(`systemctl is-active ${sockets}`), 'active\nactive\nactive');
+    const ask = (words) => out(`curl -sk -m 20 -o /dev/null -w '%{http_code}' ${words}`);
+    assert.equal(await ask('https://localhost:8443/api/v1/code/health'), '200');
+    assert.equal(await ask('http://127.0.0.1:9464/metrics'), '200');
+    assert.equal(await ask('http://127.0.0.1:9465/api/v1/instances'), '401');
+    const login = 'curl -s -c /tmp/jar -m 20 -H "Content-Type: application/json" -d \'{"password":"boss"}\' http://127.0.0.1:9465/api/v1/code/login';
+    assert.equal(JSON.parse(await out(login)).expires_in, 12 * 3600);
+    const ours = async (below) => JSON.parse(await out(`curl -s -b /tmp/jar -m 20 http://127.0.0.1:9465/api/v1/instances${below}`));
+    const { instances, host: seen } = await ours('');
+    assert.equal(instances.find(({ id }) => id === 'alice').state, 'running');
+    assert.ok(seen.load.length === 3 && seen.processors >= 1, JSON.stringify(seen));
+    assert.match((await ours('/alice/logs')).lines.join('\n'), /Extension host agent/);
+    assert.equal(await show('MainPID', 'hoody-code-instance@alice'), main, 'nobody\'s editor has noticed');
+
+    // Off again, the same way; and on the way an address that would take the password in the clear.
+    await vm.write('/etc/systemd/system/hoody-code-dashboard.socket.d/open.conf', '[Socket]\nListenStream=\nListenStream=9465\n');
+    await vm.sh('systemctl daemon-reload; systemctl stop hoody-code-dashboard.socket; systemctl restart hoody-code', { check: false, timeout: 60_000 });
+    await host.until('the reason in the journal', async () => (await vm.journal('-u hoody-code -n 50')).some(({ MESSAGE }) => /plain HTTP is for loopback/.test(MESSAGE)));
+    await vm.sh(`rm -r /etc/systemd/system/hoody-code-dashboard.socket.d; rm -r /etc/systemd/system/hoody-code-https.socket.d; systemctl disable --now ${sockets}; systemctl restart hoody-code`, { timeout: 60_000 });
+    assert.equal((await health()).status, 200);
+    assert.equal(await out("ss -Hltn '( sport = :8443 or sport = :9464 or sport = :9465 )'"), '');
+    assert.equal(await show('MainPID', 'hoody-code-instance@alice'), main);
+    await host.configure('[page]\nname = "First"');
+  });
+
   test('the journal: everything of one tenant by one field, and a request by its id', async () => {
     await host.open('carol');
     const answer = await host.fetch('carol', '/callback');

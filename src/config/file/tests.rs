@@ -67,7 +67,7 @@ fn the_installed_file_has_every_key() {
     while let Some((path, value)) = sections.pop() {
         let toml::Value::Table(table) = value else { continue };
         // Whatever its name is, it stands for all of its kind.
-        let named = ["login.instances", "class", "instance"].contains(&path.as_str());
+        let named = ["login.instances", "class", "instance", "service"].contains(&path.as_str());
         for (name, value) in table {
             let name = if named { "*" } else { &name };
             let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };

@@ -162,7 +162,7 @@ function toggle(own) {
   const follow = make('input', { type: 'checkbox', checked: true });
   const again = make('button', { type: 'button', textContent: 'Refresh', onclick: () => read(own) });
   own.log = { text, follow, element: make('section', { className: 'log' },
-    make('div', {}, make('span', { textContent: 'The editor’s last lines' }), make('label', {}, follow, 'Follow'), again), text) };
+    make('div', {}, make('span', { textContent: 'Last lines' }), make('label', {}, follow, 'Follow'), again), text) };
   own.element.append(own.log.element);
   void read(own);
 }

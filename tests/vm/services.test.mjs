@@ -1,0 +1,111 @@
+// Two services on one host, as docs/fleet.md sets a second one up: own user, configuration, sockets, state; one broker, which holds each to its
+// own instances.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { blocks } from './documents.mjs';
+import { Host, Vm } from './host.mjs';
+
+/** A configuration as the documents have it; the tests ask for no password. */
+const lab = (memory) => `[server]\nauth = "none"\n[page]\nname = "Laboratory"\n[class.default]\nmemory_max = "${memory}"\n`;
+
+for (const suite of ['trixie', 'bookworm']) {
+  describe(`a second service, ${suite}`, { skip: !Vm.fits(suite), timeout: 300_000 }, () => {
+    let host, vm, port;
+    const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
+    const show = (property, unit) => out(`systemctl show -P ${property} ${unit}`);
+    const second = (id, below) => fetch(`http://127.0.0.1:${port}/i/${id}${below}`, { redirect: 'manual', signal: AbortSignal.timeout(90_000) });
+    const listed = async (socket = '') => JSON.parse(await out(`hoody-code instances list --json ${socket}`)).map(({ id, state }) => `${id} ${state}`);
+    const LAB = '--socket /run/hoody-code/lab/control.sock';
+    const open = (id) => host.until(`${id} opens`, async () => (await second(id, '/?folder=/home/user')).status === 200, { deadline: 90_000 });
+
+    before(async () => {
+      host = await Host.boot({ suite, config: '[page]\nname = "Main"' });
+      vm = host.vm;
+      await host.open('acme-web-code-1');
+      // The documents' own files and lines.
+      const [heading, fleet] = ['A second service on a host', 'fleet.md'];
+      for (const text of [...blocks(heading, 'toml', fleet), ...blocks(heading, 'ini', fleet)]) await vm.write(/^# (\S+)$/m.exec(text)[1], text);
+      await vm.sh(blocks(heading, 'sh', fleet)[0], { timeout: 60_000 });
+      assert.equal(await out('systemctl is-enabled hoody-code@lab hoody-code@lab.socket hoody-code-control@lab.socket'), 'enabled\nenabled\nenabled');
+      assert.equal(await out('stat -c %a:%U /var/lib/hoody-code-lab/auth/password'), '600:hoody-code-lab');
+      await vm.write('/etc/hoody-code/lab/config.toml', lab('1G'), { mode: '0640', group: 'hoody-code-lab' });
+      await vm.sh('systemctl restart hoody-code@lab', { timeout: 60_000 });
+      port = await vm.forward('127.0.0.1:8090');
+    });
+    after(() => host?.end());
+
+    test('each serves its own, and says no to what is the other\'s', async () => {
+      await open('acme-web-code-2');
+      await open('lab-1');
+      assert.deepEqual(await listed(), ['acme-web-code-1 running']);
+      assert.deepEqual(await listed(LAB), ['acme-web-code-2 running', 'lab-1 running']);
+      assert.match((await (await second('lab-1', '/manifest.json')).json()).name, /^Laboratory/);
+      assert.match((await (await host.fetch('acme-web-code-1', '/manifest.json')).json()).name, /^Main/);
+      const running = () => out("systemctl list-units --no-legend --plain 'hoody-code-instance@*' | cut -d' ' -f1 | sort");
+      const before = await running();
+      for (const answer of [await host.fetch('lab-1', '/?folder=/home/user'), await second('acme-web-code-1', '/?folder=/home/user'), await second('nobodys', '/?folder=/home/user')]) {
+        assert.ok(answer.status >= 500, `${answer.url}: ${answer.status}`);
+      }
+      assert.equal(await running(), before);
+      // To hold a name that one does not have is no use, and does no harm; to start, restart or purge it is refused.
+      await vm.sh(`hoody-code instances stop lab-1`);
+      for (const words of ['start lab-1', 'restart lab-1', 'remove lab-1 --purge', `remove acme-web-code-1 --purge ${LAB}`]) {
+        assert.notEqual((await vm.sh(`hoody-code instances ${words}`, { check: false, timeout: 60_000 })).code, 0, words);
+      }
+      assert.equal(await running(), before);
+      assert.equal((await second('lab-1', '/?folder=/home/user')).status, 200);
+    });
+
+    test('the broker holds both to it, whatever they say', async () => {
+      // By the unit, its processes are in that group; here, its user is for once.
+      await vm.sh('usermod --append --groups hoody-code-broker hoody-code-lab');
+      for (const [as, id] of [['hoody-code', 'lab-1'], ['hoody-code-lab', 'acme-web-code-1']]) {
+        for (const verb of ['start', 'stop', 'connect', 'show', 'freeze', 'remove', 'purge']) {
+          const { refused } = await host.broker({ verb, id }, { as });
+          assert.equal(refused?.code, 'configuration', `${as} ${verb} ${id}`);
+        }
+      }
+      assert.equal((await host.broker({ verb: 'show', id: 'lab-1' }, { as: 'hoody-code-lab' })).ok.unit.state, 'active');
+      await assert.rejects(host.broker({ verb: 'list', after: null }, { as: 'nobody' }), /Permission denied/);
+    });
+
+    test('its configuration counts for its instances, and the host\'s for the others', async () => {
+      assert.equal(await host.cgroup('lab-1', 'memory.max'), String(2 ** 30));
+      assert.equal(await host.cgroup('acme-web-code-1', 'memory.max'), String(4 * 2 ** 30));
+      await vm.write('/etc/hoody-code/lab/config.toml', lab('512M'), { mode: '0640', group: 'hoody-code-lab' });
+      await vm.sh('systemctl reload hoody-code');
+      assert.equal(await host.cgroup('lab-1', 'memory.max'), String(2 ** 30), 'the other one\'s reload changes nothing');
+      await vm.sh('systemctl reload hoody-code@lab');
+      await host.until('the new limit', async () => (await host.cgroup('lab-1', 'memory.max')) === String(2 ** 29));
+      assert.equal(await host.cgroup('acme-web-code-1', 'memory.max'), String(4 * 2 ** 30));
+    });
+
+    test('it sees nothing of the first one\'s', async () => {
+      const pid = await show('MainPID', 'hoody-code@lab');
+      assert.equal(await out(`ls /proc/${pid}/root/etc/hoody-code`), 'lab');
+      const mine = (file) => vm.sh(`nsenter --mount --target ${pid} setpriv --reuid hoody-code-lab --regid hoody-code-lab --init-groups cat ${file}`, { check: false });
+      assert.equal((await mine('/etc/hoody-code/lab/config.toml')).code, 0);
+      for (const file of ['/etc/hoody-code/config.toml', '/var/lib/hoody-code/state/idle.json']) assert.notEqual((await mine(file)).code, 0, file);
+      const { stdout } = await vm.sh('systemd-analyze security hoody-code@lab.service --no-pager', { timeout: 60_000 });
+      assert.ok(Number(/Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1]) <= 1.5, stdout);
+    });
+
+    test('either is restarted, or killed, and takes its own over again', async () => {
+      const pids = async () => [await host.pid('lab-1'), await host.pid('acme-web-code-2'), await host.pid('acme-web-code-1')];
+      const before = await pids();
+      await vm.sh('systemctl restart hoody-code-broker hoody-code hoody-code@lab', { timeout: 90_000 });
+      await vm.sh('systemctl kill -s KILL hoody-code@lab; systemctl kill -s KILL hoody-code');
+      await open('lab-1');
+      await host.open('acme-web-code-1');
+      assert.deepEqual(await listed(), ['acme-web-code-1 running']);
+      assert.deepEqual(await listed(LAB), ['acme-web-code-2 running', 'lab-1 running']);
+      assert.deepEqual(await pids(), before);
+      assert.equal(await out(`hoody-code instances stop lab-1 ${LAB}`, { timeout: 60_000 }), 'lab-1 stopped');
+      assert.equal((await second('lab-1', '/?folder=/home/user')).status, 503, 'held by its own operator');
+      await vm.sh('systemctl stop hoody-code@lab.socket hoody-code@lab', { timeout: 60_000 });
+      assert.equal(await host.pid('acme-web-code-2'), before[1], 'its editors go on without it');
+    });
+  });
+}
