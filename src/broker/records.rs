@@ -35,6 +35,9 @@ pub(super) struct Run {
     /// operator; systemd itself remembers nothing of a transient unit that ended well.
     #[serde(default)]
     pub(super) stopped: bool,
+    /// Whether it has less of the processors and disks than its class says.
+    #[serde(default)]
+    pub(super) lowered: bool,
 }
 
 /// The records.

@@ -9,12 +9,17 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::idle::{Need, Step};
+use super::idle::{FOR_EVER, Need, Step};
+use super::instance::Instance;
+use super::nap::Nap;
 use super::registry::{Instances, Shared};
 use crate::model::{InstanceId, Usage};
 
 /// How many are asked at a time.
 const ASKED_AT_ONCE: usize = 8;
+
+/// When one is looked at that stood still and should not any more.
+const GOES_ON: Duration = Duration::from_secs(1);
 
 /// How often the host's memory is looked at.
 const PRESSURE: Duration = Duration::from_secs(2);
@@ -87,8 +92,19 @@ impl Sweep {
 
     fn step(&mut self, id: InstanceId, answer: Option<Option<&Usage>>) {
         let Some(instance) = self.shared.known(&id) else { return };
-        let stop_after = self.shared.settings().stop_after;
-        match instance.look(Need::Time, stop_after, answer) {
+        if let Some(time) = self.stands_still(&instance) {
+            self.due.insert((Instant::now() + time, id));
+            return;
+        }
+        let stop_after = self.shared.settings().unused(&id).stop_after;
+        let step = match instance.look(Need::Time, stop_after, answer) {
+            // Its memory was needed before its time had come, or that did not work.
+            Step::Later(time) if answer.flatten().is_some_and(|usage| usage.user_processes > 0) && self.may_rest(&instance) => {
+                Step::Trim(time)
+            }
+            step => step,
+        };
+        match step {
             Step::Forget => {}
             Step::Later(time) => drop(self.due.insert((Instant::now() + time, id))),
             Step::Ask => {
@@ -107,12 +123,8 @@ impl Sweep {
             Step::Trim(time) => {
                 let bytes = answer.flatten().map_or(0, |usage| usage.memory);
                 tracing::debug!(instance = %id, bytes, "instance unused, but something of the user's runs: it stays");
-                let (shared, trimmed) = (Arc::clone(&self.shared), id.clone());
-                self.shared.tasks.spawn(async move {
-                    if let Err(e) = shared.launcher.trim(&trimmed, bytes).await {
-                        tracing::debug!(instance = %trimmed, "not trimmed: {e}");
-                    }
-                });
+                let shared = Arc::clone(&self.shared);
+                self.shared.tasks.spawn(async move { shared.rest(&instance, bytes, shared.freezes(&instance.id)).await });
                 self.due.insert((Instant::now() + time, id));
             }
             Step::Stop => {
@@ -121,6 +133,27 @@ impl Sweep {
                 self.look(id);
             }
         }
+    }
+
+    /// For how long nothing can be asked of it, and nothing can change. Sees to it that one goes on that should.
+    fn stands_still(&self, instance: &Arc<Instance>) -> Option<Duration> {
+        let may = self.shared.freezes(&instance.id);
+        let mut cell = instance.cell();
+        if cell.nap != Nap::Frozen || !cell.machine.is_idle() {
+            return None;
+        }
+        if may {
+            return Some(FOR_EVER);
+        }
+        self.shared.wake(instance, &mut cell);
+        Some(GOES_ON)
+    }
+
+    /// Whether it has not been set back as far as it can be.
+    fn may_rest(&self, instance: &Instance) -> bool {
+        let most = if self.shared.freezes(&instance.id) { Nap::Frozen } else { Nap::Drowsy };
+        let cell = instance.cell();
+        cell.machine.is_idle() && cell.nap < most
     }
 
     /// The times that were worked out are those of other settings.

@@ -65,7 +65,7 @@ pub(super) async fn prepare(context: &Context, lease: &Lease, id: &ExtensionId, 
             // It failed a moment ago: that is what there is to say, not a second try.
             return Err(failed.into());
         }
-        let begun = context.app.instances.begin(&context.instance)?;
+        let begun = context.app.instances.begin(&context.instance).await?;
         let Begun::Running(own) = begun else { return Err(ApiError::no_answer()) };
         let follow = begin_install(context, own, ExtensionSpec { id: id.clone(), version: None })?;
         if is_navigation(headers) {
@@ -92,7 +92,7 @@ pub(super) async fn ask_first(context: &Context, request: &Request<Incoming>) ->
     let Some(id) = Parameters::parse(request.uri().query().unwrap_or_default())?.extension else { return Ok(None) };
     let instances = &context.app.instances;
     if instances.status(&context.instance).0.state == InstanceState::Running
-        && let Begun::Running(lease) = instances.begin(&context.instance)?
+        && let Begun::Running(lease) = instances.begin(&context.instance).await?
         && find(&Extensions::list(&lease, false).await?, id.as_str()).is_some()
     {
         return Ok(None);

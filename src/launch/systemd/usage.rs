@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::agent::{Agent, DEADLINE};
-use crate::model::Usage;
+use crate::model::{InstanceId, Usage};
 use crate::proto::unit::{HIERARCHY, SLICE_PATH, control_group};
 use crate::proto::{AgentAnswer, AgentRequest};
 use crate::sys;
@@ -18,8 +18,19 @@ pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
         (AgentAnswer::Failed { errno }, _) => return Err(io::Error::from_raw_os_error(errno)),
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
-    let group = control_group(&agent.id);
-    Ok(Usage { memory: memory(&group).unwrap_or(usage.memory), cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec), ..usage })
+    Ok(recount(&agent.id, usage))
+}
+
+/// `usage` with what the kernel counts for the instance's control group.
+pub(super) fn recount(id: &InstanceId, usage: Usage) -> Usage {
+    let group = control_group(id);
+    let members = || fs::read_to_string(group.join("cgroup.procs")).map(|text| text.lines().count()).unwrap_or_default();
+    Usage {
+        processes: if usage.processes == 0 { members() } else { usage.processes },
+        memory: memory(&group).unwrap_or(usage.memory),
+        cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec),
+        ..usage
+    }
 }
 
 /// The worse of the whole host's, and of what the instances have because of their own common ceiling. Read from control groups: of
