@@ -156,7 +156,7 @@ fn list(instances: &[Value]) -> io::Result<()> {
     for instance in instances {
         table.row(vec![
             text(&instance["id"]),
-            text(&instance["state"]),
+            if instance["frozen"] == true { "frozen".to_owned() } else { text(&instance["state"]) },
             text(&instance["clients"]),
             instance["last_used"].as_str().and_then(|text| ago(text, now)).unwrap_or_else(|| "-".to_owned()),
             figure(&instance["uptime_seconds"], time),

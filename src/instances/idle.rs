@@ -15,7 +15,7 @@ const SETTLED: Duration = Duration::from_secs(60);
 const CONFIRM: Duration = Duration::from_millis(300);
 
 /// How long to wait when nothing is to be done unasked: until the configuration says something else.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Why an instance is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

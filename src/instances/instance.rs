@@ -34,7 +34,7 @@ pub(super) struct Cell {
     /// Its position in the line of those that wait for their start; 1 is next.
     pub(super) position: Option<usize>,
     /// Whether whoever tends instances has been told that nobody uses it: once is enough, however many come and go.
-    listed: bool,
+    pub(super) listed: bool,
 }
 
 /// What can be said of an instance at a moment.

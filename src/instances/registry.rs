@@ -220,6 +220,11 @@ impl Instances {
         self.known(id).is_some_and(|instance| instance.peek(|status| status.frozen))
     }
 
+    /// How many instances' processes stand still.
+    pub fn frozen(&self) -> usize {
+        self.table().values().filter(|instance| instance.peek(|status| status.frozen)).count()
+    }
+
     /// How many instances are in each state, by the state's name.
     pub fn census(&self) -> std::collections::BTreeMap<&'static str, usize> {
         // Asked for by every health check: nothing is copied or allocated per instance.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::idle::{FOR_EVER, Need, Step};
+use super::idle::{Need, Step};
 use super::instance::Instance;
 use super::nap::Nap;
 use super::registry::{Instances, Shared};
@@ -33,6 +33,7 @@ impl Instances {
         let mut sweep = Sweep {
             shared: Arc::clone(shared),
             due: BTreeSet::new(),
+            still: BTreeSet::new(),
             asked: JoinSet::new(),
             turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
         };
@@ -77,6 +78,8 @@ async fn until(time: Option<Instant>) {
 struct Sweep {
     shared: Arc<Shared>,
     due: BTreeSet<(Instant, InstanceId)>,
+    /// Those that stand still, and should.
+    still: BTreeSet<InstanceId>,
     asked: JoinSet<(InstanceId, Option<Usage>)>,
     turns: Arc<Semaphore>,
 }
@@ -92,8 +95,8 @@ impl Sweep {
 
     fn step(&mut self, id: InstanceId, answer: Option<Option<&Usage>>) {
         let Some(instance) = self.shared.known(&id) else { return };
-        if let Some(time) = self.stands_still(&instance) {
-            self.due.insert((Instant::now() + time, id));
+        self.still.remove(&id);
+        if self.stands_still(&instance) {
             return;
         }
         let stop_after = self.shared.settings().unused(&id).stop_after;
@@ -135,18 +138,22 @@ impl Sweep {
         }
     }
 
-    /// For how long nothing can be asked of it, and nothing can change. Sees to it that one goes on that should.
-    fn stands_still(&self, instance: &Arc<Instance>) -> Option<Duration> {
+    /// Whether nothing can be asked of it: then nothing changes before somebody comes, and when they leave it is news again. Sees to it
+    /// that one goes on that should.
+    fn stands_still(&mut self, instance: &Arc<Instance>) -> bool {
         let may = self.shared.freezes(&instance.id);
         let mut cell = instance.cell();
         if cell.nap != Nap::Frozen || !cell.machine.is_idle() {
-            return None;
+            return false;
         }
+        cell.listed = !may;
         if may {
-            return Some(FOR_EVER);
+            self.still.insert(instance.id.clone());
+        } else {
+            self.shared.wake(instance, &mut cell);
+            self.due.insert((Instant::now() + GOES_ON, instance.id.clone()));
         }
-        self.shared.wake(instance, &mut cell);
-        Some(GOES_ON)
+        true
     }
 
     /// Whether it has not been set back as far as it can be.
@@ -158,7 +165,8 @@ impl Sweep {
 
     /// The times that were worked out are those of other settings.
     fn look_at_all(&mut self) {
-        for (_, id) in std::mem::take(&mut self.due) {
+        let due = std::mem::take(&mut self.due).into_iter().map(|(_, id)| id);
+        for id in due.chain(std::mem::take(&mut self.still)) {
             self.look(id);
         }
     }

@@ -28,6 +28,9 @@ struct News<'a> {
     state: &'a InstanceState,
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    frozen: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     log: &'a [String],
@@ -71,7 +74,7 @@ fn event(status: &Status) -> Bytes {
         InstanceState::Failed { cause } => (Some(format!("the instance {cause}")), status.log.as_slice()),
         _ => (None, &[][..]),
     };
-    let news = News { state: &state, generation: status.generation, message, log };
+    let news = News { state: &state, generation: status.generation, position: status.position, frozen: status.frozen, message, log };
     let json = serde_json::to_string(&news).unwrap_or_else(|_| "{}".to_owned());
     Bytes::from(format!("event: state\ndata: {json}\n\n"))
 }

@@ -110,6 +110,23 @@ async fn what_stood_still_when_it_was_taken_over_goes_on_with_the_next_request()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_over_and_used_stands_still_again() {
+    let (instances, stage) = stage(freezing(Duration::from_secs(1)));
+    stage.left.lock().unwrap().push(id("cold"));
+    stage.busy.lock().unwrap().insert(id("cold"), 1);
+    stage.frozen.lock().unwrap().insert(id("cold"));
+    assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 1);
+    for _ in 0..3 {
+        drop(used(&instances, "cold").await);
+        assert!(!is_in(&stage.frozen, "cold"));
+        eventually("it stands still again", || is_in(&stage.frozen, "cold")).await;
+        // Whoever tends it looks once more meanwhile.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        instances.configure(freezing(Duration::from_secs(1)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_should_not_stand_still_any_more_goes_on() {
     let (instances, stage) = stage(freezing(Duration::from_secs(1)));
     busy(&instances, &stage, "cold").await;
