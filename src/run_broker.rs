@@ -12,7 +12,7 @@ use crate::telemetry::{self, Sink};
 /// EX_USAGE (sysexits.h)
 const USAGE: u8 = 64;
 
-const HELP: &str = "usage: hoody-code-broker [network host|off | network up ID | quota ID | wipe | agent -- PROGRAM ARGUMENT…]\n\n\
+const HELP: &str = "usage: hoody-code-broker [network host|off | network up ID | quota ID | wipe | agent [--ksm] -- PROGRAM ARGUMENT…]\n\n\
     All of these are started by systemd units; see systemctl cat 'hoody-code*'.";
 
 /// Runs what the command line says.
@@ -21,7 +21,8 @@ pub fn run_broker() -> ExitCode {
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
         // Before everything else: it runs once per instance, and needs nothing of the rest.
-        ["agent", "--", _, ..] => return agent::run(&arguments[2..]),
+        ["agent", "--", _, ..] => return agent::run(&arguments[2..], false),
+        ["agent", "--ksm", "--", _, ..] => return agent::run(&arguments[3..], true),
         ["--version" | "-V"] => {
             println!("hoody-code-broker {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;

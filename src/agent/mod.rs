@@ -20,10 +20,11 @@ use std::sync::Arc;
 
 use crate::engine::extensions::Place;
 use crate::proto::place::HOME;
+use crate::sys;
 
-/// Runs the engine until it ends.
-pub fn run(argv: &[OsString]) -> ExitCode {
-    match start(argv) {
+/// Runs the engine until it ends. `ksm`: whether the kernel shall look for memory of it that equals others'.
+pub fn run(argv: &[OsString], ksm: bool) -> ExitCode {
+    match start(argv, ksm) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("hoody-code-broker agent: {e}");
@@ -32,12 +33,16 @@ pub fn run(argv: &[OsString]) -> ExitCode {
     }
 }
 
-fn start(argv: &[OsString]) -> io::Result<ExitCode> {
+fn start(argv: &[OsString], ksm: bool) -> io::Result<ExitCode> {
     // Other processes of the tenant's cannot trace this one, or take a copy of a descriptor that it passes to the front: with one
     // they could make a read of the front's block. The engine is dumpable again by its exec.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     let listener = listener()?;
     engine::prepare(Path::new(HOME))?;
+    if ksm && let Err(e) = sys::merge_memory() {
+        // The editor is as good without it.
+        eprintln!("hoody-code-broker agent: equal memory is not merged: {e}");
+    }
     let engine = engine::Running::spawn(argv)?;
     let ending = Arc::new(serve::Ending::default());
     let place = Place::of(argv, Some(engine::own_env()));

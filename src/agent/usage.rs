@@ -30,7 +30,8 @@ pub(super) fn usage() -> io::Result<Usage> {
     let after = pids(&fs::read_to_string(&members)?);
     add_hidden(&mut seen, &before, &after);
     // The engine is our child, in our session; we are its first.
-    Ok(processes::usage(&seen, rustix::process::getsid(None)?.as_raw_nonzero().get()))
+    let usage = processes::usage(&seen, rustix::process::getsid(None)?.as_raw_nonzero().get());
+    Ok(Usage { ksm_profit: sys::merge_profit(&before), ..usage })
 }
 
 fn pids(text: &str) -> Vec<Pid> {

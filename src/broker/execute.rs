@@ -84,14 +84,20 @@ impl Executor {
             }
         }
         let _turn = match request.id() {
-            // A look, and a way in, are safe while a job is under way, and must not wait for a slow one.
-            Some(id) if !matches!(request, BrokerRequest::Show { .. } | BrokerRequest::Connect { .. }) => Some(self.turn(id).await),
-            _ => None,
+            // A look, and a way in, are safe while a job is under way, and must not wait for a slow one. And nobody waits for the kernel
+            // to push memory out: least of all who has come for what stands still.
+            Some(_) if matches!(request, BrokerRequest::Show { .. } | BrokerRequest::Connect { .. } | BrokerRequest::Reclaim { .. }) => {
+                None
+            }
+            Some(id) => Some(self.turn(id).await),
+            None => None,
         };
         let done = |()| (BrokerAnswer::Done, None);
         match request {
             BrokerRequest::Start { id } => self.start(id).await.map(done),
             BrokerRequest::Stop { id } => self.stop_for_front(id).await.map(done),
+            BrokerRequest::Lower { id } => self.weigh(id, true).await.map(done),
+            BrokerRequest::Raise { id } => self.weigh(id, false).await.map(done),
             BrokerRequest::Freeze { id } => self.systemd.freeze(&self.known(id)?).await.map(done),
             BrokerRequest::Thaw { id } => self.systemd.thaw(&self.known(id)?).await.map(done),
             BrokerRequest::Connect { id } => self.connect(id).map(|fd| (BrokerAnswer::Done, Some(fd))),
@@ -184,6 +190,7 @@ impl Executor {
             class: class.name.clone(),
             disk: class.disk,
             stopped: true,
+            lowered: false,
             service: self.owner(id).0,
         };
         self.records.remember_run(id, &run)?;
@@ -210,6 +217,15 @@ impl Executor {
             self.records.remember_run(id, &run)?;
         }
         stopped
+    }
+
+    /// Gives it its own share of processors and disks, or less.
+    async fn weigh(&self, id: &InstanceId, lowered: bool) -> Result<(), BrokerError> {
+        let unit = self.known(id)?;
+        let class = Self::config()?.hosting.class_of(id);
+        // Remembered first: a reload in between must not give it back for good.
+        self.records.remember_run(id, &Run { lowered, ..self.records.run(id) })?;
+        self.systemd.set_properties(&unit, &properties::of_weights(&class.limits, lowered)).await
     }
 
     /// Sets the limit on its disk, or takes off an earlier one.
@@ -319,7 +335,10 @@ impl Executor {
             }
             let class = Self::config_of(&id)?.hosting.class_of(&id);
             // The others still get theirs when one has just ended.
-            if let Err(e) = self.systemd.set_properties(&unit, &properties::of_limits(&class.limits)).await {
+            let lowered = self.records.run(&id).lowered;
+            let mut limits = properties::of_limits(&class.limits);
+            limits.extend(properties::of_weights(&class.limits, lowered));
+            if let Err(e) = self.systemd.set_properties(&unit, &limits).await {
                 tracing::warn!(instance = %id, "{e}");
             }
             let limited = self.limit_disk(&id, class.disk).await;

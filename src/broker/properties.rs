@@ -60,7 +60,9 @@ fn text(path: &Path) -> String {
 pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
     let class = spec.class;
     let uid = spec.uid.to_string();
-    let mut argv = vec![text(spec.program), "agent".to_owned(), "--".to_owned()];
+    let mut argv = vec![text(spec.program), "agent".to_owned()];
+    argv.extend(class.ksm.then(|| "--ksm".to_owned()));
+    argv.push("--".to_owned());
     argv.extend(spec.argv.iter().map(|argument| argument.to_string_lossy().into_owned()));
     let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect();
 
@@ -123,6 +125,7 @@ pub(super) fn of_instance(spec: Spec<'_>) -> Vec<Property> {
         properties.push(("RuntimeMaxUSec", u64::try_from(run_time.as_micros()).unwrap_or(INFINITY).into()));
     }
     properties.extend(of_limits(&class.limits));
+    properties.extend(of_weights(&class.limits, false));
     properties
 }
 
@@ -133,11 +136,18 @@ pub(super) fn of_limits(limits: &ClassLimits) -> Vec<Property> {
         ("MemoryHigh", limit(limits.memory_high)),
         ("MemoryMax", limit(limits.memory_max)),
         ("MemorySwapMax", limit(limits.swap_max)),
-        ("CPUWeight", limits.cpu_weight.unwrap_or(100).into()),
         ("CPUQuotaPerSecUSec", limit(limits.cpu_quota)),
-        ("IOWeight", limits.io_weight.unwrap_or(100).into()),
         ("TasksMax", limit(limits.tasks_max)),
     ]
+}
+
+/// Its shares when processors or disks are short: its own, or the tenth part of it while nobody uses it.
+pub(super) fn of_weights(limits: &ClassLimits, lowered: bool) -> Vec<Property> {
+    let weight = |own: Option<u64>| {
+        let own = own.unwrap_or(100);
+        Variant::from(if lowered { (own / 10).max(1) } else { own })
+    };
+    vec![("CPUWeight", weight(limits.cpu_weight)), ("IOWeight", weight(limits.io_weight))]
 }
 
 /// What `journalctl` finds the unit's records by: its own field, and the one of the front's and the broker's records.

@@ -38,6 +38,9 @@ pub(super) struct Run {
     /// The service that has started it; none: the host's main one. For when the configuration cannot say.
     #[serde(default)]
     pub(super) service: Option<String>,
+    /// Whether it has less of the processors and disks than its class says.
+    #[serde(default)]
+    pub(super) lowered: bool,
 }
 
 /// The records.

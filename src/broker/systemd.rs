@@ -14,6 +14,9 @@ pub(super) type Property = (&'static str, Variant<'static>);
 /// How long a job may take. systemd's own limits on units are far below it.
 const JOB_DEADLINE: Duration = Duration::from_secs(120);
 
+/// How long a unit may take to come to a halt, or to go on.
+const FREEZE_DEADLINE: Duration = Duration::from_secs(5);
+
 /// One row of `ListUnitsByPatterns` (org.freedesktop.systemd1(5)).
 type Row = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
@@ -163,12 +166,23 @@ impl Systemd {
         Err(BrokerError::Unit { action, unit: unit.to_owned(), reason: format!("job result {result}") })
     }
 
+    /// Has all processes of a unit stand still. One that does not come to a halt in time, because it is stuck in the kernel, goes on as
+    /// it was.
     pub(super) async fn freeze(&self, unit: &str) -> Result<(), BrokerError> {
-        self.manager.freeze_unit(unit).await.map_err(failed("cannot freeze", unit))
+        match tokio::time::timeout(FREEZE_DEADLINE, self.manager.freeze_unit(unit)).await {
+            Ok(frozen) => frozen.map_err(failed("cannot freeze", unit)),
+            Err(_) => {
+                self.thaw(unit).await?;
+                Err(BrokerError::Unit { action: "cannot freeze", unit: unit.to_owned(), reason: "it does not come to a halt".to_owned() })
+            }
+        }
     }
 
+    /// Lets them go on.
     pub(super) async fn thaw(&self, unit: &str) -> Result<(), BrokerError> {
-        self.manager.thaw_unit(unit).await.map_err(failed("cannot thaw", unit))
+        let late = || BrokerError::Unit { action: "cannot thaw", unit: unit.to_owned(), reason: "no answer".to_owned() };
+        let thawed = tokio::time::timeout(FREEZE_DEADLINE, self.manager.thaw_unit(unit)).await;
+        thawed.map_err(|_| late())?.map_err(failed("cannot thaw", unit))
     }
 
     /// Forgets that a unit failed, so that one of its name can be started again. One that did not is fine.

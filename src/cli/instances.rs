@@ -166,7 +166,11 @@ fn list(instances: &[Value]) -> io::Result<()> {
     let now = jiff::Timestamp::now();
     let figure = |value: &Value, show: fn(u64) -> String| value.as_u64().map_or_else(|| "-".to_owned(), show);
     for instance in instances {
-        let state = if instance["removed"] == true { "removed".to_owned() } else { text(&instance["state"]) };
+        let state = match (instance["removed"] == true, instance["frozen"] == true) {
+            (true, _) => "removed".to_owned(),
+            (_, true) => "frozen".to_owned(),
+            _ => text(&instance["state"]),
+        };
         let mut cells = vec![
             text(&instance["id"]),
             state,

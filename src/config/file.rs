@@ -50,7 +50,7 @@ impl Written {
 
 /// Those of `changes` that an instance takes up when it is started the next time.
 pub fn at_next_start(changes: &[String]) -> Vec<&str> {
-    const KEYS: [&str; 7] = ["open_files", "run_time", "network", "root_directory", "root_image", "devices", "mounts"];
+    const KEYS: [&str; 8] = ["ksm", "open_files", "run_time", "network", "root_directory", "root_image", "devices", "mounts"];
     let waits = |path: &&str| match path.split_once('.') {
         Some(("class" | "instance", rest)) => rest.rsplit_once('.').is_none_or(|(_, key)| KEYS.contains(&key)),
         Some((section, _)) => ["network", "accounts"].contains(&section),

@@ -70,6 +70,14 @@ pub struct Class {
     pub mounts: Vec<Mount>,
     /// Extensions that it gets once, besides those that all instances get.
     pub preinstall: Vec<ExtensionSpec>,
+    /// How long nobody has to use it before it is stopped, if nothing runs in it: none as `[instances]` says, none within means never.
+    pub stop_after: Option<Option<Duration>>,
+    /// How long nobody has to be at an open tab before it gives the instance up; as above.
+    pub idle_tabs: Option<Option<Duration>>,
+    /// Whether its processes stand still while nobody uses it and something of its user's keeps it.
+    pub freeze: bool,
+    /// Whether the kernel looks for pages of its memory that equal others' (KSM).
+    pub ksm: bool,
 }
 
 /// Limits of a control group. Bytes and counts; none means no limit.
@@ -141,6 +149,11 @@ impl Hosting {
         class
     }
 
+    /// The class of instances that are named nowhere.
+    pub fn ordinary(&self) -> Class {
+        self.class(DEFAULT_CLASS)
+    }
+
     /// All classes: those of the file, and the one of who is named nowhere.
     pub fn classes(&self) -> impl Iterator<Item = Class> {
         let names: BTreeSet<&str> = self.classes.keys().map(String::as_str).chain([DEFAULT_CLASS]).collect();
@@ -186,7 +199,17 @@ impl Hosting {
             Some(text) => uid_range(text)?,
         };
         let network = Network::check(network)?;
-        Ok(Self { uids, network, classes, instances })
+        let hosting = Self { uids, network, classes, instances };
+        let all = hosting.classes().map(|class| (format!("class.{}", class.name), class));
+        let all = all.chain(hosting.named().map(|id| (format!("instance.{id}"), hosting.class_of(id))));
+        if let Some((section, _)) = all.into_iter().find(|(_, class)| class.freeze && class.network == NetworkMode::Host) {
+            // Whoever knocks there comes past us, and nobody would thaw it.
+            return Err(ConfigError::value(
+                "freeze",
+                format!("[{section}]: its ports are the host's own (network = \"host\"): it can be asked at any time"),
+            ));
+        }
+        Ok(hosting)
     }
 }
 
@@ -215,6 +238,10 @@ impl Class {
             devices: Vec::new(),
             mounts: Vec::new(),
             preinstall: Vec::new(),
+            stop_after: None,
+            idle_tabs: None,
+            freeze: false,
+            ksm: false,
         }
     }
 }

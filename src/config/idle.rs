@@ -31,14 +31,31 @@ pub struct Idle {
     pub memory_pressure: Option<u8>,
 }
 
-pub(super) fn check(raw: &raw::Instances) -> Result<Idle, ConfigError> {
-    let stop_after = match raw.stop_after.as_deref().map(str::trim) {
+/// A time after which something happens, or `never`; none when nothing is said.
+fn time(key: &'static str, text: Option<&str>, shortest: Duration, too_short: &str) -> Result<Option<Option<Duration>>, ConfigError> {
+    let time = match text.map(str::trim) {
+        None => return Ok(None),
         Some("0" | "never") => None,
-        text => Some(duration("stop_after", text, STOP_AFTER)?).filter(|time| !time.is_zero()),
+        text => Some(duration(key, text, Duration::ZERO)?).filter(|time| !time.is_zero()),
     };
-    if stop_after.is_some_and(|time| time < SHORTEST) {
-        return Err(ConfigError::value("stop_after", "less than a second would stop an editor that is being opened; 'never' turns it off"));
-    }
+    if time.is_some_and(|time| time < shortest) { Err(ConfigError::value(key, too_short)) } else { Ok(Some(time)) }
+}
+
+/// `stop_after`, of all instances or of a class.
+pub(super) fn stop_after(text: Option<&str>) -> Result<Option<Option<Duration>>, ConfigError> {
+    time("stop_after", text, SHORTEST, "less than a second would stop an editor that is being opened; 'never' turns it off")
+}
+
+/// `idle_tabs`, of all instances or of a class.
+pub(super) fn idle_tabs(text: Option<&str>) -> Result<Option<Option<Duration>>, ConfigError> {
+    time("idle_tabs", text, SHORTEST, "less than a second would take the editor from whoever is at it")
+}
+
+pub(super) fn check(raw: &raw::Instances) -> Result<Idle, ConfigError> {
+    let stop_after = stop_after(raw.stop_after.as_deref())?.unwrap_or(Some(STOP_AFTER));
+    let idle_tabs = idle_tabs(raw.idle_tabs.as_deref())?.flatten();
+    let too_short = "less than a day ('1d') would remove what people come back to tomorrow";
+    let remove_after = time("remove_after", raw.remove_after.as_deref(), SHORTEST_STAY, too_short)?.flatten();
     let memory_pressure = match raw.memory_pressure.as_deref().map(str::trim) {
         None => Some(PRESSURE),
         Some("off") => None,
@@ -49,20 +66,6 @@ pub(super) fn check(raw: &raw::Instances) -> Result<Idle, ConfigError> {
             Some(percent.ok_or_else(wrong)?)
         }
     };
-    let idle_tabs = match raw.idle_tabs.as_deref().map(str::trim) {
-        None | Some("0" | "never") => None,
-        text => Some(duration("idle_tabs", text, Duration::ZERO)?).filter(|time| !time.is_zero()),
-    };
-    if idle_tabs.is_some_and(|time| time < SHORTEST) {
-        return Err(ConfigError::value("idle_tabs", "less than a second would take the editor from whoever is at it"));
-    }
-    let remove_after = match raw.remove_after.as_deref().map(str::trim) {
-        None | Some("0" | "never") => None,
-        text => Some(duration("remove_after", text, Duration::ZERO)?).filter(|time| !time.is_zero()),
-    };
-    if remove_after.is_some_and(|time| time < SHORTEST_STAY) {
-        return Err(ConfigError::value("remove_after", "less than a day ('1d') would remove what people come back to tomorrow"));
-    }
     Ok(Idle { stop_after, idle_tabs, remove_after, memory_pressure })
 }
 

@@ -169,6 +169,10 @@ pub(super) struct Class {
     pub(super) devices: Option<Vec<String>>,
     pub(super) mounts: Option<Vec<String>>,
     pub(super) preinstall: Option<Vec<String>>,
+    pub(super) stop_after: Option<String>,
+    pub(super) idle_tabs: Option<String>,
+    pub(super) freeze: Option<bool>,
+    pub(super) ksm: Option<bool>,
 }
 
 /// `[service.NAME]`

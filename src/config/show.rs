@@ -11,6 +11,7 @@ use super::dashboard::Dashboard;
 use super::error::ConfigError;
 use super::file;
 use super::hosting::{Base, Class, Hosting, Mount, NetworkMode};
+use super::idle::Idle;
 use super::load::{Overrides, check};
 use super::raw;
 use crate::model::Gallery;
@@ -55,9 +56,9 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "request_wait": time(config.instances.request_wait),
             "keep_terminals": time(config.instances.keep_terminals),
             "abandoned_after": time(config.instances.abandoned_after),
-            "stop_after": config.instances.idle.stop_after.map_or_else(|| "never".to_owned(), time),
-            "idle_tabs": config.instances.idle.idle_tabs.map_or_else(|| "never".to_owned(), time),
-            "remove_after": config.instances.idle.remove_after.map_or_else(|| "never".to_owned(), time),
+            "stop_after": or_never(config.instances.idle.stop_after),
+            "idle_tabs": or_never(config.instances.idle.idle_tabs),
+            "remove_after": or_never(config.instances.idle.remove_after),
             "memory_pressure": config.instances.idle.memory_pressure.map_or_else(|| "off".to_owned(), |percent| format!("{percent}%")),
         },
         "extensions": {
@@ -86,8 +87,8 @@ pub fn show(path: Option<&Path>) -> Result<Value, ConfigError> {
             "dns": hosting.network.dns,
             "refuse": hosting.network.refuse,
         },
-        "class": classes(hosting),
-        "instance": instances(hosting),
+        "class": classes(hosting, &config.instances.idle),
+        "instance": instances(hosting, &config.instances.idle),
         "service": config.services.all().map(|(name, own)| (name.to_owned(), json!({"instances": own}))).collect::<serde_json::Map<_, _>>(),
     }))
 }
@@ -154,21 +155,21 @@ fn page(config: &Config, raw: &raw::Page) -> Value {
     })
 }
 
-fn classes(hosting: &Hosting) -> BTreeMap<String, Value> {
-    hosting.classes().map(|class| (class.name.clone(), limits(&class))).collect()
+fn classes(hosting: &Hosting, idle: &Idle) -> BTreeMap<String, Value> {
+    hosting.classes().map(|class| (class.name.clone(), limits(&class, idle))).collect()
 }
 
-fn instances(hosting: &Hosting) -> BTreeMap<String, Value> {
+fn instances(hosting: &Hosting, idle: &Idle) -> BTreeMap<String, Value> {
     let own = |id: &crate::model::InstanceId| {
         let class = hosting.class_of(id);
-        let mut value = limits(&class);
+        let mut value = limits(&class, idle);
         value["class"] = class.name.into();
         (id.to_string(), value)
     };
     hosting.named().map(own).collect()
 }
 
-fn limits(class: &Class) -> Value {
+fn limits(class: &Class, idle: &Idle) -> Value {
     let limit = |bytes: Option<u64>| bytes.map_or_else(|| "infinity".to_owned(), size);
     let (directory, image) = match &class.base {
         Base::Host => (None, None),
@@ -193,6 +194,10 @@ fn limits(class: &Class) -> Value {
         "devices": class.devices,
         "mounts": class.mounts.iter().map(mount).collect::<Vec<_>>(),
         "preinstall": class.preinstall.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "stop_after": or_never(class.stop_after.unwrap_or(idle.stop_after)),
+        "idle_tabs": or_never(class.idle_tabs.unwrap_or(idle.idle_tabs)),
+        "freeze": class.freeze,
+        "ksm": class.ksm,
     })
 }
 
@@ -204,6 +209,10 @@ pub fn without_nulls(value: &Value) -> Value {
         }
         other => other.clone(),
     }
+}
+
+fn or_never(duration: Option<Duration>) -> String {
+    duration.map_or_else(|| "never".to_owned(), time)
 }
 
 /// As [`duration`](super::load::duration) reads it.

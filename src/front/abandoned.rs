@@ -113,7 +113,8 @@ pub(super) async fn run(app: Arc<App>) {
         let mut all: BTreeMap<InstanceId, Vec<Due>> = BTreeMap::new();
         for due in app.abandoned.table().due(now, after, |id| app.instances.reach(id).map(|(generation, _)| generation)) {
             let round = all.entry(due.id.clone()).or_default();
-            if round.len() < MOST_OF_ONE && !later.contains_key(&due.id) {
+            // What stands still costs nothing but memory that is not needed, and could not answer.
+            if round.len() < MOST_OF_ONE && !later.contains_key(&due.id) && !app.instances.is_frozen(&due.id) {
                 round.push(due);
             }
         }

@@ -82,6 +82,9 @@ struct Row {
     #[serde(flatten)]
     state: InstanceState,
     generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    frozen: bool,
     clients: usize,
     idle_seconds: Option<u64>,
     uptime_seconds: Option<u64>,
@@ -283,6 +286,8 @@ async fn rows(app: &App) -> Result<Vec<Row>, ApiError> {
         let uptime = known.since.and_then(|since| now.duration_since(since).ok());
         Row {
             generation: status.generation,
+            position: status.position,
+            frozen: status.frozen,
             clients,
             idle_seconds: idle.filter(|_| runs).map(|idle| idle.as_secs()),
             last_used: last_used(app, &known.id, runs, idle, now),

@@ -58,6 +58,10 @@ pub(super) async fn run(app: Arc<App>) {
 }
 
 async fn count(app: &App, id: InstanceId) {
+    // One that stands still answers nothing, and writes nothing.
+    if app.instances.status(&id).0.frozen {
+        return;
+    }
     let Some((run, connector)) = app.instances.reach(&id) else { return };
     let counted = tokio::time::timeout(DEADLINE, connector.disk()).await;
     let disk = match counted.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {

@@ -169,7 +169,7 @@ impl Extensions {
             }
         }
         // A lease of its own: the request's ends with its answer.
-        let Ok(crate::instances::Begun::Running(lease)) = context.app.instances.begin(lease.id()) else { return };
+        let lease = lease.another();
         specs.extend(config.preinstall.iter().filter(|spec| !specs.contains(spec)).cloned().collect::<Vec<_>>());
         let job = ExtensionJob::Preinstall { specs, from: config.gallery.directory().cloned() };
         if let Err(e) = self.begin(lease, "preinstall".to_owned(), job) {

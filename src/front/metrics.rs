@@ -72,6 +72,7 @@ async fn snapshot(app: &App) -> Registry {
     let ours = registry.sub_registry_with_prefix("hoody_code");
     service(app, ours);
     host(app, ours);
+    merged(ours);
     instances(app, ours).await;
     registry
 }
@@ -99,6 +100,8 @@ fn service(app: &App, registry: &mut Registry) {
     registry.register("build_info", "What runs, and the version of VS Code in it", family([(info, 1)]));
     let states = census.iter().map(|(state, count)| ([("state", *state)], *count as u64));
     registry.register("instances", "Instances by state", family(states));
+    let frozen = gauge(app.instances.frozen() as u64);
+    registry.register("instances_frozen", "Running instances whose processes stand still until somebody uses them", frozen);
     registry.register("instances_limit", "The most instances that may run", gauge(app.instances.limit() as u64));
     registry.register("tunnels_open", "Websockets that are open", gauge(app.tunnels.len() as u64));
 }
@@ -123,6 +126,14 @@ fn host(app: &App, registry: &mut Registry) {
         shares,
     );
     registry.register_with_unit("host_stalled", "Time in which something (some) or all work (full) waited", Unit::Seconds, seconds);
+}
+
+/// What the kernel saves by keeping equal pages once, where it knows.
+fn merged(registry: &mut Registry) {
+    if let Some(profit) = sys::host_merge_profit() {
+        let saved = ConstGauge::new(profit);
+        registry.register_with_unit("ksm_profit", "Memory of the host that is saved by KSM, less what that costs", Unit::Bytes, saved);
+    }
 }
 
 type FloatCounter = Counter<f64, AtomicU64>;

@@ -22,9 +22,9 @@ use super::removal;
 use super::secrets::Secrets;
 use crate::assets::Assets;
 use crate::auth::MadePassword;
-use crate::config::{Config, ConfigError, Launcher, at_next_start};
+use crate::config::{Class, Config, ConfigError, Launcher, at_next_start};
 use crate::engine::{self, Engine, ServerOptions};
-use crate::instances::{IdleClocks, Instances, Settings, StateStore, Uses};
+use crate::instances::{IdleClocks, Instances, Settings, StateStore, Unused, Uses};
 use crate::launch::{self, ProcessLauncher, ProcessOptions, SystemdLauncher};
 use crate::sys::{self, DirLock};
 
@@ -118,11 +118,14 @@ async fn launcher(config: &Config, engine: &Engine) -> Result<Arc<dyn launch::La
 }
 
 fn settings(config: &Config) -> Settings {
+    let everybodys = config.instances.idle.stop_after;
+    let unused = |class: &Class| Unused { stop_after: class.stop_after.unwrap_or(everybodys), freeze: class.freeze };
     Settings {
         max_running: config.instances.max_running,
         max_starting: config.instances.max_starting,
         start_timeout: config.instances.start_timeout,
-        stop_after: config.instances.idle.stop_after,
+        unused: unused(&config.hosting.ordinary()),
+        unused_own: config.hosting.named().map(|id| (id.clone(), unused(&config.hosting.class_of(id)))).collect(),
         memory_pressure: config.instances.idle.memory_pressure,
     }
 }

@@ -8,12 +8,15 @@ use tokio::sync::{mpsc, watch};
 use super::idle::{Need, Step, Watch};
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
+use super::nap::Nap;
 use crate::launch::Connector;
-use crate::model::{InstanceId, InstanceState, Usage};
+use crate::model::{InstanceId, InstanceState, Stage, Usage};
 
 pub(super) struct Instance {
     pub(super) id: InstanceId,
     cell: Mutex<Cell>,
+    /// Held by whoever has it set back, given back what it had, or stopped: one after the other.
+    pub(super) turn: tokio::sync::Mutex<()>,
     status: watch::Sender<Status>,
     /// Whoever tends those that nobody uses.
     idle: mpsc::UnboundedSender<InstanceId>,
@@ -23,8 +26,15 @@ pub(super) struct Cell {
     pub(super) machine: Machine,
     pub(super) connector: Option<Arc<dyn Connector>>,
     pub(super) watch: Watch,
+    pub(super) nap: Nap,
+    /// Whether somebody sees to it already that it is awake.
+    pub(super) waking: bool,
+    /// What it used when it was asked last.
+    pub(super) usage: Option<Usage>,
+    /// Its position in the line of those that wait for their start; 1 is next.
+    pub(super) position: Option<usize>,
     /// Whether whoever tends instances has been told that nobody uses it: once is enough, however many come and go.
-    listed: bool,
+    pub(super) listed: bool,
 }
 
 /// What can be said of an instance at a moment.
@@ -36,12 +46,25 @@ pub struct Status {
     pub generation: u64,
     /// The last lines of the engine that failed, for the instance's owner.
     pub log: Vec<String>,
+    /// Whether its processes stand still until somebody uses it.
+    pub frozen: bool,
+    /// Its position in the line while its start waits for its turn; 1 is next.
+    pub position: Option<usize>,
 }
 
 impl Instance {
     pub(super) fn new(id: InstanceId, machine: Machine, idle: mpsc::UnboundedSender<InstanceId>) -> Self {
-        let cell = Mutex::new(Cell { machine, connector: None, watch: Watch::default(), listed: false });
-        Self { id, cell, status: watch::Sender::new(Status::initial()), idle }
+        let cell = Cell {
+            machine,
+            connector: None,
+            watch: Watch::default(),
+            nap: Nap::Awake,
+            waking: false,
+            usage: None,
+            position: None,
+            listed: false,
+        };
+        Self { id, cell: Mutex::new(cell), turn: tokio::sync::Mutex::default(), status: watch::Sender::new(Status::initial()), idle }
     }
 
     pub(super) fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
@@ -66,12 +89,22 @@ impl Instance {
     }
 
     pub(super) fn publish(&self, cell: &Cell, log: Vec<String>) {
-        let status = Status { state: cell.machine.state(), generation: cell.machine.generation(), log };
+        let state = cell.machine.state();
+        let position = cell.position.filter(|_| matches!(state, InstanceState::Starting { stage: Stage::Queued }));
+        let frozen = cell.nap == Nap::Frozen;
+        let status = Status { state, generation: cell.machine.generation(), log, frozen, position };
         self.status.send_if_modified(|old| {
             let changed = *old != status;
             *old = status;
             changed
         });
+    }
+
+    /// Tells its position in the line of those that wait for their start.
+    pub(super) fn stand_at(&self, position: Option<usize>) {
+        let mut cell = self.cell();
+        cell.position = position;
+        self.publish(&cell, Vec::new());
     }
 
     /// Gives `event` to the machine and publishes what came of it.
@@ -88,6 +121,9 @@ impl Instance {
             // News that changes nothing takes nothing away.
             let running = cell.machine.state() == InstanceState::Running;
             cell.connector = connector.or(cell.connector.take()).filter(|_| running);
+            if !running {
+                (cell.nap, cell.usage) = (Nap::Awake, None);
+            }
             self.publish(&cell, log);
         }
         self.list(&mut cell);
@@ -106,6 +142,9 @@ impl Instance {
     /// What is to be done with one that may be unused; `answer` is what came of asking what runs in it, when that was asked.
     pub(super) fn look(&self, need: Need, stop_after: Option<Duration>, answer: Option<Option<&Usage>>) -> Step {
         let mut cell = self.cell();
+        if let Some(Some(usage)) = answer {
+            cell.usage = Some(usage.clone());
+        }
         let idle = cell.machine.is_idle().then(|| cell.machine.idle_for(Instant::now())).flatten();
         let step = match answer {
             None => cell.watch.due(idle, need.wait(stop_after)),
@@ -127,6 +166,6 @@ impl Instance {
 
 impl Status {
     pub(super) fn initial() -> Self {
-        Self { state: InstanceState::Stopped, generation: 0, log: Vec::new() }
+        Self { state: InstanceState::Stopped, generation: 0, log: Vec::new(), frozen: false, position: None }
     }
 }

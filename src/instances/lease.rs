@@ -24,6 +24,13 @@ impl Lease {
         Self { instance, generation, connector }
     }
 
+    /// One more on the same run, for whoever needs it longer.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        self.instance.tell(Event::LeaseTaken);
+        Self::new(Arc::clone(&self.instance), self.generation, Arc::clone(&self.connector))
+    }
+
     /// Which instance.
     pub fn id(&self) -> &InstanceId {
         &self.instance.id

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::instance::Instance;
 use super::machine::{Event, Machine};
+use super::nap::Nap;
 use super::registry::Instances;
 use super::starter;
 use crate::launch::{Connector, Known, LaunchError, Left};
@@ -24,7 +25,7 @@ impl Instances {
     /// # Errors
     /// When the launcher cannot tell what there is.
     pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
-        let longest = self.0.settings().stop_after.map_or(Duration::MAX, |time| time.saturating_sub(GRACE));
+        let settings = self.0.settings();
         let mut running = 0;
         for (id, left) in self.0.launcher.adopt().await? {
             let now = Instant::now();
@@ -32,14 +33,19 @@ impl Instances {
                 // A request was here first.
                 continue;
             }
-            let (machine, launched) = match left {
+            let longest = settings.unused(&id).stop_after.map_or(Duration::MAX, |time| time.saturating_sub(GRACE));
+            let (machine, launched, nap) = match left {
                 // Whoever uses it is just about to come back, and what was written down last is some seconds old.
-                Left::Running(launched) => (Machine::adopted(now, idle(&id).min(longest)), Some(launched)),
-                Left::Ended(cause) => (Machine::found_ended(now, cause), None),
+                Left::Running { launched, frozen } => {
+                    let nap = if frozen { Nap::Frozen } else { Nap::Drowsy };
+                    (Machine::adopted(now, idle(&id).min(longest)), Some(launched), nap)
+                }
+                Left::Ended(cause) => (Machine::found_ended(now, cause), None, Nap::Awake),
             };
             let instance = Arc::new(self.0.instance(id.clone(), machine));
             {
                 let mut cell = instance.cell();
+                cell.nap = nap;
                 cell.connector = launched.as_ref().map(|launched| Arc::clone(&launched.connector));
                 instance.publish(&cell, Vec::new());
                 instance.list(&mut cell);
@@ -82,7 +88,17 @@ impl Instances {
 
     /// What an instance uses; none when it does not run, or when nobody can tell. Counts as no use of it.
     pub async fn usage(&self, id: &InstanceId) -> Option<Usage> {
-        let connector = self.known(id)?.cell().connector.clone()?;
+        let (connector, still) = {
+            let instance = self.known(id)?;
+            let cell = instance.cell();
+            // Of what an earlier daemon has left standing still, so much is known: something of the user's is there.
+            let last = || cell.usage.clone().unwrap_or_else(|| Usage { user_processes: 1, ..Usage::default() });
+            (cell.connector.clone()?, (cell.nap == Nap::Frozen).then(last))
+        };
+        if let Some(last) = still {
+            // It cannot answer, and nothing in it can have changed but what the kernel has done.
+            return Some(connector.recount(last));
+        }
         let usage = connector.usage().await;
         usage.inspect_err(|e| tracing::debug!(instance = %id, "cannot tell what it uses: {e}")).ok()
     }

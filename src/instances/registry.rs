@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::drain::DrainState;
@@ -13,6 +13,7 @@ use super::error::AcquireError;
 use super::held::Held;
 use super::instance::{Instance, Status};
 use super::lease::Lease;
+use super::line::Line;
 use super::machine::{Action, Event, Machine};
 use super::starter;
 use crate::launch::{LaunchError, Launcher, PathKind};
@@ -27,10 +28,27 @@ pub struct Settings {
     pub max_starting: usize,
     /// The time an engine has to answer after it was launched.
     pub start_timeout: Duration,
-    /// How long nobody has to use one of which nothing runs before it is stopped; none means that none is ever stopped unasked.
-    pub stop_after: Option<Duration>,
+    /// What becomes of one that nobody uses.
+    pub unused: Unused,
+    /// The same of those that have rules of their own.
+    pub unused_own: HashMap<InstanceId, Unused>,
     /// From this share of waiting on (percent), the host is short of memory; none means that nobody looks.
     pub memory_pressure: Option<u8>,
+}
+
+/// What becomes of an instance that nobody uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unused {
+    /// How long nobody has to use one of which nothing runs before it is stopped; none means that it is never stopped unasked.
+    pub stop_after: Option<Duration>,
+    /// Whether one that stays for the sake of its user's processes stands still with them.
+    pub freeze: bool,
+}
+
+impl Settings {
+    pub(super) fn unused(&self, id: &InstanceId) -> Unused {
+        self.unused_own.get(id).copied().unwrap_or(self.unused)
+    }
 }
 
 /// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one.
@@ -45,15 +63,15 @@ pub struct Instances(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) launcher: Arc<dyn Launcher>,
-    settings: RwLock<Settings>,
+    settings: RwLock<Arc<Settings>>,
     pub(super) settings_changed: Notify,
     table: Mutex<HashMap<InstanceId, Arc<Instance>>>,
     /// How many hold a place among the running ones.
     pub(super) active: AtomicUsize,
-    pub(super) starting: Semaphore,
+    pub(super) starting: Arc<Line>,
     /// How many wait for a place, and whose turn it is.
     pub(super) seeking: AtomicUsize,
-    pub(super) queue: tokio::sync::Mutex<()>,
+    pub(super) queue: Arc<Line>,
     /// Instances that nobody uses any more: into the registry's own end of the line, to be taken by whoever tends them.
     idle: mpsc::UnboundedSender<InstanceId>,
     pub(super) idle_news: Mutex<Option<mpsc::UnboundedReceiver<InstanceId>>>,
@@ -75,17 +93,17 @@ pub enum Begun {
 impl Instances {
     /// An empty registry over `launcher`.
     pub fn new(launcher: Arc<dyn Launcher>, settings: Settings) -> Self {
-        let starting = Semaphore::new(settings.max_starting);
+        let starting = Line::new(settings.max_starting);
         let (idle, news) = mpsc::unbounded_channel();
         Self(Arc::new(Shared {
             launcher,
-            settings: RwLock::new(settings),
+            settings: RwLock::new(Arc::new(settings)),
             settings_changed: Notify::new(),
             table: Mutex::default(),
             active: AtomicUsize::new(0),
             starting,
             seeking: AtomicUsize::new(0),
-            queue: tokio::sync::Mutex::default(),
+            queue: Line::new(1),
             idle,
             idle_news: Mutex::new(Some(news)),
             tasks: TaskTracker::new(),
@@ -105,23 +123,30 @@ impl Instances {
 
     /// Whether [`Self::look`] can tell what files the instance has.
     pub fn sees_files(&self, id: &InstanceId) -> bool {
-        self.0.launcher.sees_files_at_rest() || self.known(id).is_some_and(|instance| instance.status().state == InstanceState::Running)
+        let awake = |status: &Status| status.state == InstanceState::Running && !status.frozen;
+        self.0.launcher.sees_files_at_rest() || self.known(id).is_some_and(|instance| instance.peek(awake))
     }
 
     /// Uses other settings from now on. Instances that run already go on.
     pub fn configure(&self, settings: Settings) {
-        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.0.settings_changed.notify_one();
     }
 
-    /// A lease, if the instance runs; otherwise makes sure that a start is under way. Never waits.
+    /// A lease, if the instance runs; otherwise makes sure that a start is under way. Waits for nothing but processes that stand
+    /// still.
     ///
     /// # Errors
     /// When there is no room, when the last start failed a moment ago, when the host is being emptied, or when we are going down.
-    pub fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
+    pub async fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
         let instance = self.instance(id);
+        let began = Instant::now();
         if let Some(lease) = self.want(&instance)? {
-            return Ok(Begun::Running(lease));
+            return if instance.thawed().await {
+                Ok(Begun::Running(lease))
+            } else {
+                Err(AcquireError::Starting { waited: began.elapsed() })
+            };
         }
         match instance.status() {
             Status { state: InstanceState::Failed { cause }, log, .. } => Err(self.failed(cause, log)),
@@ -130,10 +155,20 @@ impl Instances {
     }
 
     /// A lease, if the instance runs. Starts nothing.
-    pub fn running(&self, id: &InstanceId) -> Option<Lease> {
-        let instance = self.known(id)?;
-        let mut cell = instance.cell();
-        instance.lease(&mut cell)
+    ///
+    /// # Errors
+    /// When its processes stand still, and do not go on.
+    pub async fn running(&self, id: &InstanceId) -> Result<Option<Lease>, AcquireError> {
+        let (began, Some(instance)) = (Instant::now(), self.known(id)) else { return Ok(None) };
+        let lease = {
+            let mut cell = instance.cell();
+            let lease = instance.lease(&mut cell);
+            if lease.is_some() {
+                self.0.wake(&instance, &mut cell);
+            }
+            lease
+        };
+        if lease.is_none() || instance.thawed().await { Ok(lease) } else { Err(AcquireError::Starting { waited: began.elapsed() }) }
     }
 
     /// A lease, as soon as the instance runs. The start goes on when the caller does not wait for it.
@@ -141,7 +176,7 @@ impl Instances {
     /// # Errors
     /// As [`Self::begin`]; also when it is not running after `patience`.
     pub async fn acquire(&self, id: &InstanceId, patience: Duration) -> Result<Lease, AcquireError> {
-        let mut follow = match self.begin(id)? {
+        let mut follow = match self.begin(id).await? {
             Begun::Running(lease) => return Ok(lease),
             Begun::Starting => self.follow(id),
         };
@@ -151,7 +186,7 @@ impl Instances {
                 match status.state {
                     // Asked for anew: it may be on its way out again.
                     InstanceState::Running => {
-                        if let Begun::Running(lease) = self.begin(id)? {
+                        if let Begun::Running(lease) = self.begin(id).await? {
                             return Ok(lease);
                         }
                     }
@@ -178,6 +213,16 @@ impl Instances {
         let Some(instance) = self.known(id) else { return (Status::initial(), 0, None) };
         let cell = instance.cell();
         (instance.status(), cell.machine.leases(), cell.machine.idle_for(Instant::now()))
+    }
+
+    /// Whether its processes stand still until somebody uses it.
+    pub fn is_frozen(&self, id: &InstanceId) -> bool {
+        self.known(id).is_some_and(|instance| instance.peek(|status| status.frozen))
+    }
+
+    /// How many instances' processes stand still.
+    pub fn frozen(&self) -> usize {
+        self.table().values().filter(|instance| instance.peek(|status| status.frozen)).count()
     }
 
     /// How many instances are in each state, by the state's name.
@@ -212,6 +257,9 @@ impl Instances {
     /// # Errors
     /// When nobody can tell.
     pub async fn look(&self, id: &InstanceId, path: &AbsolutePath) -> std::io::Result<PathKind> {
+        if self.is_frozen(id) {
+            return Ok(PathKind::Unknown);
+        }
         self.0.launcher.look(id, path).await
     }
 
@@ -304,6 +352,7 @@ impl Instances {
                 return Err(AcquireError::ShuttingDown);
             }
             if let Some(lease) = instance.lease(&mut cell) {
+                self.0.wake(instance, &mut cell);
                 return Ok(Some(lease));
             }
             self.refuse_while_draining(&cell.machine)?;
@@ -326,12 +375,13 @@ impl Shared {
         if instance.status().state != InstanceState::Stopping {
             return true;
         }
+        let _turn = instance.turn.lock().await;
         let stopped = self.launcher.stop(&instance.id).await;
         stopped.inspect_err(|e| tracing::error!(instance = %instance.id, "{e}")).is_ok()
     }
 
-    pub(super) fn settings(&self) -> Settings {
-        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn table(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, Arc<Instance>>> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::idle::{Need, Step};
 use super::instance::Instance;
 use super::machine::{Action, Event};
+use super::nap::Nap;
 use super::registry::{STOP_DEADLINE, Shared};
 use crate::model::{InstanceId, InstanceState};
 
@@ -88,14 +89,19 @@ impl Shared {
 
     /// Those that may have to make room, the one to be asked first first.
     fn candidates(&self) -> Vec<Arc<Instance>> {
-        let Some(wait) = Need::Room.wait(self.settings().stop_after) else { return Vec::new() };
+        let settings = self.settings();
         let now = Instant::now();
         let all: Vec<_> = self.table().values().cloned().collect();
         let mut idle: Vec<_> = all
             .into_iter()
             .filter_map(|instance| {
+                let wait = Need::Room.wait(settings.unused(&instance.id).stop_after)?;
                 let (idle, busy) = {
                     let cell = instance.cell();
+                    // It stands still because something of the user's keeps it.
+                    if cell.nap == Nap::Frozen {
+                        return None;
+                    }
                     (cell.machine.is_idle().then(|| cell.machine.idle_for(now)).flatten()?, cell.watch.was_busy())
                 };
                 (idle >= wait).then_some((busy, std::cmp::Reverse(idle), instance))
@@ -106,12 +112,15 @@ impl Shared {
     }
 
     /// Waits for a place, and has room made for it; none when none can be had.
-    pub(super) async fn find_place(self: &Arc<Self>, entry: Entry) -> Option<Place> {
+    pub(super) async fn find_place(self: &Arc<Self>, entry: Entry, instance: &Instance) -> Option<Place> {
         let _seeking = match entry {
             Entry::Free(place) => return Some(place),
             Entry::Wait(seeking) => seeking,
         };
-        let _turn = self.queue.lock().await;
+        let mut ticket = self.queue.enter();
+        // The first in the line still waits for its place.
+        ticket.turn(|position| instance.stand_at(Some(position + 1))).await;
+        instance.stand_at(Some(1));
         let mut asked = HashSet::new();
         loop {
             if let Some(place) = self.take_place() {
@@ -159,7 +168,7 @@ impl Shared {
     }
 
     /// Looks twice, as always.
-    async fn is_unneeded(&self, instance: &Instance) -> bool {
+    async fn is_unneeded(self: &Arc<Self>, instance: &Arc<Instance>) -> bool {
         loop {
             let connector = instance.cell().connector.clone();
             let usage = match connector {
@@ -167,17 +176,14 @@ impl Shared {
                 Some(connector) => tokio::time::timeout(PATIENCE, connector.usage()).await.ok().and_then(Result::ok),
                 None => return false,
             };
-            match instance.look(Need::Room, self.settings().stop_after, Some(usage.as_ref())) {
+            match instance.look(Need::Room, self.settings().unused(&instance.id).stop_after, Some(usage.as_ref())) {
                 Step::Stop => return true,
                 Step::Later(pause) if usage.as_ref().is_some_and(|usage| usage.user_processes == 0) && pause < Duration::from_secs(1) => {
                     tokio::time::sleep(pause).await;
                 }
-                // Once per idle time, and this was it.
+                // Standing still is for those whose own time is up.
                 Step::Trim(_) => {
-                    let bytes = usage.map(|usage| usage.memory).unwrap_or_default();
-                    if let Err(e) = self.launcher.trim(&instance.id, bytes).await {
-                        tracing::debug!(instance = %instance.id, "not trimmed: {e}");
-                    }
+                    self.rest(instance, usage.map(|usage| usage.memory).unwrap_or_default(), false).await;
                     return false;
                 }
                 _ => return false,

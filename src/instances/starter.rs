@@ -27,7 +27,7 @@ pub(super) async fn run(shared: Arc<Shared>, instance: Arc<Instance>, mut genera
     loop {
         let mut follow = instance.follow();
         let place = tokio::select! {
-            place = shared.find_place(entry) => place,
+            place = shared.find_place(entry, &instance) => place,
             // Whoever wanted it has thought better of it. It must not stand in the line until that is noticed at its head.
             _ = follow.wait_for(|status| !matches!(status.state, InstanceState::Starting { .. })) => None,
         };
@@ -111,7 +111,13 @@ async fn wait_for_memory(shared: &Shared, instance: &Instance) {
 /// From queued to answering. On failure nothing of the instance runs.
 async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (FailureCause, Vec<String>)> {
     let launch_failed = |message: String| (FailureCause::Launch { message }, Vec::new());
-    let permit = shared.starting.acquire().await.map_err(|e| launch_failed(e.to_string()))?;
+    let mut ticket = shared.starting.enter();
+    let mut follow = instance.follow();
+    tokio::select! {
+        () = ticket.turn(|position| instance.stand_at(Some(position))) => instance.stand_at(None),
+        // Nobody waits behind one that will not start.
+        _ = follow.wait_for(|status| !matches!(status.state, InstanceState::Starting { .. })) => {}
+    }
     wait_for_memory(shared, instance).await;
     if instance.status().state == InstanceState::Stopping {
         // Whoever wanted it has thought better of it while it waited for its turn.
@@ -124,7 +130,7 @@ async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (Failur
     shared.stop_if_stopping(instance).await;
     let limit = shared.settings().start_timeout;
     let answer = tokio::time::timeout(limit, answers(&launched.connector, &mut launched.exit)).await;
-    drop(permit);
+    drop(ticket);
     match answer {
         Ok(Ok(())) => Ok(launched),
         Ok(Err(Exit { cause: EndCause::Crashed { status }, log })) => Err((FailureCause::DiedEarly { status }, log)),

@@ -10,11 +10,16 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::idle::{Need, Step};
+use super::instance::Instance;
+use super::nap::Nap;
 use super::registry::{Instances, Shared};
 use crate::model::{InstanceId, Usage};
 
 /// How many are asked at a time.
 const ASKED_AT_ONCE: usize = 8;
+
+/// When one is looked at that stood still and should not any more.
+const GOES_ON: Duration = Duration::from_secs(1);
 
 /// How often the host's memory is looked at.
 const PRESSURE: Duration = Duration::from_secs(2);
@@ -28,6 +33,7 @@ impl Instances {
         let mut sweep = Sweep {
             shared: Arc::clone(shared),
             due: BTreeSet::new(),
+            still: BTreeSet::new(),
             asked: JoinSet::new(),
             turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
         };
@@ -72,6 +78,8 @@ async fn until(time: Option<Instant>) {
 struct Sweep {
     shared: Arc<Shared>,
     due: BTreeSet<(Instant, InstanceId)>,
+    /// Those that stand still, and should.
+    still: BTreeSet<InstanceId>,
     asked: JoinSet<(InstanceId, Option<Usage>)>,
     turns: Arc<Semaphore>,
 }
@@ -87,8 +95,19 @@ impl Sweep {
 
     fn step(&mut self, id: InstanceId, answer: Option<Option<&Usage>>) {
         let Some(instance) = self.shared.known(&id) else { return };
-        let stop_after = self.shared.settings().stop_after;
-        match instance.look(Need::Time, stop_after, answer) {
+        self.still.remove(&id);
+        if self.stands_still(&instance) {
+            return;
+        }
+        let stop_after = self.shared.settings().unused(&id).stop_after;
+        let step = match instance.look(Need::Time, stop_after, answer) {
+            // Its memory was needed before its time had come, or that did not work.
+            Step::Later(time) if answer.flatten().is_some_and(|usage| usage.user_processes > 0) && self.may_rest(&instance) => {
+                Step::Trim(time)
+            }
+            step => step,
+        };
+        match step {
             Step::Forget => {}
             Step::Later(time) => drop(self.due.insert((Instant::now() + time, id))),
             Step::Ask => {
@@ -107,12 +126,8 @@ impl Sweep {
             Step::Trim(time) => {
                 let bytes = answer.flatten().map_or(0, |usage| usage.memory);
                 tracing::debug!(instance = %id, bytes, "instance unused, but something of the user's runs: it stays");
-                let (shared, trimmed) = (Arc::clone(&self.shared), id.clone());
-                self.shared.tasks.spawn(async move {
-                    if let Err(e) = shared.launcher.trim(&trimmed, bytes).await {
-                        tracing::debug!(instance = %trimmed, "not trimmed: {e}");
-                    }
-                });
+                let shared = Arc::clone(&self.shared);
+                self.shared.tasks.spawn(async move { shared.rest(&instance, bytes, shared.freezes(&instance.id)).await });
                 self.due.insert((Instant::now() + time, id));
             }
             Step::Stop => {
@@ -123,9 +138,35 @@ impl Sweep {
         }
     }
 
+    /// Whether nothing can be asked of it: then nothing changes before somebody comes, and when they leave it is news again. Sees to it
+    /// that one goes on that should.
+    fn stands_still(&mut self, instance: &Arc<Instance>) -> bool {
+        let may = self.shared.freezes(&instance.id);
+        let mut cell = instance.cell();
+        if cell.nap != Nap::Frozen || !cell.machine.is_idle() {
+            return false;
+        }
+        cell.listed = !may;
+        if may {
+            self.still.insert(instance.id.clone());
+        } else {
+            self.shared.wake(instance, &mut cell);
+            self.due.insert((Instant::now() + GOES_ON, instance.id.clone()));
+        }
+        true
+    }
+
+    /// Whether it has not been set back as far as it can be.
+    fn may_rest(&self, instance: &Instance) -> bool {
+        let most = if self.shared.freezes(&instance.id) { Nap::Frozen } else { Nap::Drowsy };
+        let cell = instance.cell();
+        cell.machine.is_idle() && cell.nap < most
+    }
+
     /// The times that were worked out are those of other settings.
     fn look_at_all(&mut self) {
-        for (_, id) in std::mem::take(&mut self.due) {
+        let due = std::mem::take(&mut self.due).into_iter().map(|(_, id)| id);
+        for id in due.chain(std::mem::take(&mut self.still)) {
             self.look(id);
         }
     }

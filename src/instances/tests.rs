@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod line;
+mod nap;
 mod room;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,12 +35,20 @@ struct Stage {
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
     stops: AtomicUsize,
+    /// In the order of their launches.
+    launched: Mutex<Vec<InstanceId>>,
     /// What an earlier daemon has left, and how often nobody can tell before that.
     left: Mutex<Vec<InstanceId>>,
     failing_adopts: AtomicUsize,
     /// Stops that do not work before they do.
     failing_stops: AtomicUsize,
     trims: AtomicUsize,
+    /// Those that have less than is theirs, and those that stand still.
+    lowered: Mutex<HashSet<InstanceId>>,
+    frozen: Mutex<HashSet<InstanceId>>,
+    /// Thaws and freezes that do not work before they do.
+    failing_thaws: AtomicUsize,
+    failing_rests: AtomicUsize,
     asked: AtomicUsize,
     /// Percent.
     pressure: AtomicUsize,
@@ -67,6 +77,7 @@ impl Connector for Way {
 
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(async {
+            assert!(!self.0.frozen.lock().unwrap().contains(&self.1), "{} cannot answer", self.1);
             self.0.asked.fetch_add(1, Ordering::SeqCst);
             let user_processes = self.0.busy.lock().unwrap().get(&self.1).copied().unwrap_or(0);
             Ok(Usage { processes: 1 + user_processes, user_processes, ..Usage::default() })
@@ -100,6 +111,7 @@ impl Launcher for Fake {
         Box::pin(async move {
             let now = self.0.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
             self.0.most_in_flight.fetch_max(now, Ordering::SeqCst);
+            self.0.launched.lock().unwrap().push(id.clone());
             tokio::time::sleep(Duration::from_millis(2)).await;
             Ok(self.run(id))
         })
@@ -108,11 +120,12 @@ impl Launcher for Fake {
     fn stop(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         let id = id.clone();
         Box::pin(async move {
-            let fails = |left: usize| left.checked_sub(1);
-            if self.0.failing_stops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+            if fails(&self.0.failing_stops) {
                 return Err(LaunchError::Closed);
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
+            self.0.frozen.lock().unwrap().remove(&id);
+            self.0.lowered.lock().unwrap().remove(&id);
             if self.0.running.lock().unwrap().remove(&id).is_some() {
                 self.0.stops.fetch_add(1, Ordering::SeqCst);
             }
@@ -126,14 +139,14 @@ impl Launcher for Fake {
 
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<(InstanceId, Left)>, LaunchError>> {
         Box::pin(async {
-            let fails = |left: usize| left.checked_sub(1);
-            if self.0.failing_adopts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+            if fails(&self.0.failing_adopts) {
                 return Err(LaunchError::Closed);
             }
             let mut all = Vec::new();
             for id in self.0.left.lock().unwrap().clone() {
                 if !self.0.running.lock().unwrap().contains_key(&id) {
-                    all.push((id.clone(), Left::Running(self.run(id))));
+                    let frozen = self.0.frozen.lock().unwrap().contains(&id);
+                    all.push((id.clone(), Left::Running { launched: self.run(id), frozen }));
                 }
             }
             Ok(all)
@@ -150,6 +163,45 @@ impl Launcher for Fake {
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let id = id.clone();
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.0.lowered.lock().unwrap().insert(id.clone());
+            if fails(&self.0.failing_rests) {
+                return Err(LaunchError::Closed);
+            }
+            if freeze {
+                self.0.frozen.lock().unwrap().insert(id);
+            }
+            Ok(())
+        })
+    }
+
+    fn thaw(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let id = id.clone();
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if fails(&self.0.failing_thaws) {
+                return Err(LaunchError::Closed);
+            }
+            self.0.frozen.lock().unwrap().remove(&id);
+            Ok(())
+        })
+    }
+
+    fn raise(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let id = id.clone();
+        Box::pin(async move {
+            self.0.lowered.lock().unwrap().remove(&id);
+            Ok(())
+        })
+    }
+
+    fn freezes(&self) -> bool {
+        true
     }
 
     fn trim(&self, _: &InstanceId, _: u64) -> BoxFuture<'_, Result<(), LaunchError>> {
@@ -170,12 +222,18 @@ impl Launcher for Fake {
     }
 }
 
+/// Counts down to what works.
+fn fails(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 fn id(text: &str) -> InstanceId {
     text.parse().unwrap()
 }
 
 fn settings(max_running: usize, stop_after: Duration) -> Settings {
-    Settings { max_running, max_starting: 4, start_timeout: DEADLINE, stop_after: Some(stop_after), memory_pressure: Some(40) }
+    let unused = Unused { stop_after: Some(stop_after), freeze: false };
+    Settings { max_running, max_starting: 4, start_timeout: DEADLINE, unused, unused_own: HashMap::new(), memory_pressure: Some(40) }
 }
 
 fn untended(settings: Settings) -> (Instances, Arc<Stage>) {
@@ -327,7 +385,7 @@ async fn one_that_waits_for_a_place_can_be_stopped() {
     // Whoever comes now waits until it can go: its stops do not work.
     eventually("it may go", || instances.status(&id("old")).2 > Some(Duration::from_millis(1100))).await;
     stage.failing_stops.store(usize::MAX, Ordering::SeqCst);
-    assert!(matches!(instances.begin(&id("new")), Ok(Begun::Starting)));
+    assert!(matches!(instances.begin(&id("new")).await, Ok(Begun::Starting)));
     eventually("it waits", || state(&instances, "old") == InstanceState::Stopping).await;
     let began = Instant::now();
     assert!(instances.hold(&id("new")).await);

@@ -63,6 +63,27 @@ pub trait Launcher: Send + Sync + 'static {
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
 
+    /// Gives `id` less of the processors and disks than others when they are short; with `freeze`, its processes stand still as well.
+    ///
+    /// # Errors
+    /// When not all of it was done.
+    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Lets processes go on that stood still; fine when they do not.
+    ///
+    /// # Errors
+    /// When they may still stand still.
+    fn thaw(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Gives `id` its own share of the processors and disks back.
+    ///
+    /// # Errors
+    /// When it does not work.
+    fn raise(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Whether processes can be made to stand still here.
+    fn freezes(&self) -> bool;
+
     /// Pushes memory of `id` that nobody needs at the moment out of RAM, up to so many bytes, where that can be done.
     ///
     /// # Errors
@@ -99,7 +120,12 @@ pub struct Known {
 #[derive(Debug)]
 pub enum Left {
     /// It runs.
-    Running(Launched),
+    Running {
+        /// The way to it.
+        launched: Launched,
+        /// Whether its processes stand still.
+        frozen: bool,
+    },
     /// It has ended.
     Ended(EndCause),
 }
@@ -167,6 +193,11 @@ pub trait Connector: Send + Sync + 'static {
     /// When nobody can tell, as where nobody keeps them.
     fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
         Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    /// `usage` with what the kernel counts at this moment. Asks nothing of the instance, which may stand still.
+    fn recount(&self, usage: Usage) -> Usage {
+        usage
     }
 }
 

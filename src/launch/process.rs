@@ -209,6 +209,22 @@ impl Launcher for ProcessLauncher {
         Box::pin(async { Ok(()) })
     }
 
+    fn rest(&self, _id: &InstanceId, _freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn thaw(&self, _id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn raise(&self, _id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn freezes(&self) -> bool {
+        false
+    }
+
     fn trim(&self, _id: &InstanceId, _bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>> {
         // Without a control group of its own there is nothing to ask the kernel for.
         Box::pin(async { Ok(()) })

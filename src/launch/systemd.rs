@@ -105,7 +105,7 @@ impl SystemdLauncher {
                 // A request was here first.
                 RunState::Active if self.has(&unit.id) => {}
                 RunState::Active => match tokio::time::timeout(LOOK_DEADLINE, self.attach(unit.id.clone())).await {
-                    Ok(Ok(launched)) => all.push((unit.id, Left::Running(launched))),
+                    Ok(Ok(launched)) => all.push((unit.id, Left::Running { launched, frozen: unit.frozen })),
                     // It ended between the two questions, or is past help: the next request finds out which.
                     Ok(Err(e)) => tracing::warn!(instance = %unit.id, "not taken over: {e}"),
                     Err(_) => tracing::warn!(instance = %unit.id, "not taken over: its agent does not answer"),
@@ -239,6 +239,28 @@ impl Launcher for SystemdLauncher {
         Box::pin(async { self.broker.ask(&BrokerRequest::Reload {}).await.map(drop) })
     }
 
+    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let id = id.clone();
+        Box::pin(async move {
+            self.broker.ask(&BrokerRequest::Lower { id: id.clone() }).await?;
+            if freeze { self.broker.ask(&BrokerRequest::Freeze { id }).await.map(drop) } else { Ok(()) }
+        })
+    }
+
+    fn thaw(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let request = BrokerRequest::Thaw { id: id.clone() };
+        Box::pin(async move { self.broker.ask(&request).await.map(drop) })
+    }
+
+    fn raise(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let request = BrokerRequest::Raise { id: id.clone() };
+        Box::pin(async move { self.broker.ask(&request).await.map(drop) })
+    }
+
+    fn freezes(&self) -> bool {
+        true
+    }
+
     fn trim(&self, id: &InstanceId, bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>> {
         let request = BrokerRequest::Reclaim { id: id.clone(), bytes };
         Box::pin(async move { self.broker.ask(&request).await.map(drop) })
@@ -280,6 +302,10 @@ impl Connector for Agent {
 
     fn log(&self) -> BoxFuture<'_, io::Result<Vec<String>>> {
         Box::pin(self.last_lines())
+    }
+
+    fn recount(&self, usage: Usage) -> Usage {
+        usage::recount(&self.id, usage)
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Usage {
     pub memory: u64,
     /// Processor time it has used so far, in microseconds.
     pub cpu_usec: u64,
+    /// Bytes that are saved because pages of its memory equal others' and are kept once, less what that costs; none where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ksm_profit: Option<i64>,
 }
 
 impl Usage {

@@ -27,6 +27,16 @@ pub enum BrokerRequest {
         /// Which.
         id: InstanceId,
     },
+    /// Give it less of the processors and disks than its class says, for as long as others want them.
+    Lower {
+        /// Which.
+        id: InstanceId,
+    },
+    /// Give it what its class says.
+    Raise {
+        /// Which.
+        id: InstanceId,
+    },
     /// Freeze all its processes.
     Freeze {
         /// Which.
@@ -80,6 +90,8 @@ impl BrokerRequest {
         match self {
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
+            Self::Lower { .. } => "lower",
+            Self::Raise { .. } => "raise",
             Self::Freeze { .. } => "freeze",
             Self::Thaw { .. } => "thaw",
             Self::Connect { .. } => "connect",
@@ -97,6 +109,8 @@ impl BrokerRequest {
         match self {
             Self::Start { id }
             | Self::Stop { id }
+            | Self::Lower { id }
+            | Self::Raise { id }
             | Self::Freeze { id }
             | Self::Thaw { id }
             | Self::Connect { id }

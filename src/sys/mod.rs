@@ -2,6 +2,7 @@
 //! Signatures are safe; descriptors go in and come out owned.
 
 mod files;
+mod ksm;
 mod lock;
 #[cfg(feature = "front")]
 mod map;
@@ -22,6 +23,7 @@ mod tree;
 mod users;
 
 pub use files::{create_private_dir, write_atomic};
+pub use ksm::{host_merge_profit, merge_memory, merge_profit};
 pub use lock::DirLock;
 #[cfg(feature = "front")]
 pub use map::map_file;

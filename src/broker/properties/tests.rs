@@ -98,6 +98,30 @@ fn scratch_space_is_of_its_own_and_full_before_its_memory_is() {
 }
 
 #[test]
+fn who_is_unused_has_a_tenth_of_its_weight() {
+    let weights = |cpu: u64, lowered| {
+        let limits = ClassLimits { cpu_weight: Some(cpu), io_weight: Some(500), ..ClassLimits::default() };
+        of_weights(&limits, lowered).into_iter().map(|(_, value)| u64::try_from(value).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((weights(100, false), weights(100, true)), (vec![100, 500], vec![10, 50]));
+    assert_eq!(weights(3, true)[0], 1, "never none");
+}
+
+#[test]
+fn its_memory_is_merged_only_where_the_class_says_so() {
+    let agent = |config| {
+        let properties = properties(config);
+        let Variant::Array(commands) = &properties["ExecStart"] else { panic!("{:?}", properties["ExecStart"]) };
+        let Variant::Structure(command) = &commands.inner()[0] else { panic!("{commands:?}") };
+        let Variant::Array(argv) = &command.fields()[1] else { panic!("{command:?}") };
+        argv.inner().iter().take(3).map(|word| <&str>::try_from(word).unwrap().to_owned()).collect::<Vec<_>>()[1..].join(" ")
+    };
+    assert!(agent("").starts_with("agent --"));
+    assert_eq!(agent("").matches("ksm").count(), 0);
+    assert_eq!(agent("[class.default]\nksm = true\n"), "agent --ksm");
+}
+
+#[test]
 fn classes_decide() {
     let host = properties(
         "[class.default]\nnetwork = \"host\"\nmemory_max = \"1G\"\ncpu_quota = \"50%\"\nmounts = [\"/srv/a:/mnt/a\", \"/srv/b:/mnt/b:rw\"]\n",

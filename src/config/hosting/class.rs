@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::error::ConfigError;
 use super::super::extensions::specs as extension_specs;
 use super::super::load::duration;
-use super::super::raw;
+use super::super::{idle, raw};
 use super::{Base, Class, Mount, NetworkMode, absolute};
 use crate::model::ExtensionSpec;
 
@@ -33,6 +33,10 @@ pub(super) struct Parsed {
     devices: Option<Vec<PathBuf>>,
     mounts: Option<Vec<Mount>>,
     preinstall: Option<Vec<ExtensionSpec>>,
+    stop_after: Option<Option<Duration>>,
+    idle_tabs: Option<Option<Duration>>,
+    freeze: Option<bool>,
+    ksm: Option<bool>,
 }
 
 pub(super) fn parse(name: &str, raw: raw::Class) -> Result<Parsed, ConfigError> {
@@ -82,6 +86,10 @@ pub(super) fn parse(name: &str, raw: raw::Class) -> Result<Parsed, ConfigError> 
         devices,
         mounts,
         preinstall,
+        stop_after: idle::stop_after(raw.stop_after.as_deref())?,
+        idle_tabs: idle::idle_tabs(raw.idle_tabs.as_deref())?,
+        freeze: raw.freeze,
+        ksm: raw.ksm,
     })
 }
 
@@ -107,6 +115,10 @@ impl Parsed {
         put(&self.devices, &mut to.devices);
         put(&self.mounts, &mut to.mounts);
         put(&self.preinstall, &mut to.preinstall);
+        put(&self.stop_after.map(Some), &mut to.stop_after);
+        put(&self.idle_tabs.map(Some), &mut to.idle_tabs);
+        put(&self.freeze, &mut to.freeze);
+        put(&self.ksm, &mut to.ksm);
     }
 }
 

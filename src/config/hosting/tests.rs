@@ -35,6 +35,32 @@ fn an_instance_is_its_class_with_its_own_on_top() {
 }
 
 #[test]
+fn idle_times_are_a_classes_own_or_everybodys() {
+    let hosting = hosting(
+        r#"
+        [class.exam]
+        stop_after = "never"
+        idle_tabs = "1h"
+        freeze = true
+        ksm = true
+        [instance.alice]
+        class = "exam"
+        stop_after = "2h"
+        freeze = false
+        "#,
+    )
+    .unwrap();
+    let class = |id: &str| hosting.class_of(&id.parse().unwrap());
+    let hours = |hours: u64| Some(Some(Duration::from_secs(hours * 3600)));
+    let exam = hosting.classes().find(|class| class.name == "exam").unwrap();
+    assert_eq!((exam.stop_after, exam.idle_tabs, exam.freeze, exam.ksm), (Some(None), hours(1), true, true));
+    let alice = class("alice");
+    assert_eq!((alice.stop_after, alice.idle_tabs, alice.freeze, alice.ksm), (hours(2), hours(1), false, true));
+    let other = class("other");
+    assert_eq!((other.stop_after, other.idle_tabs, other.freeze, other.ksm), (None, None, false, false));
+}
+
+#[test]
 fn mistakes_are_named() {
     for (text, word) in [
         ("[class.a]\nmemory_max = \"3 G\"", "memory_max"),
@@ -54,6 +80,10 @@ fn mistakes_are_named() {
         ("[class.a]\ntasks_max = 1", "tasks_max"),
         ("[class.a]\nroot_image = \"/a\"\nroot_directory = \"/b\"", "not both"),
         ("[class.a]\nmemory = \"1G\"", "memory"),
+        ("[class.a]\nstop_after = \"soon\"", "stop_after"),
+        ("[class.a]\nidle_tabs = \"10ms\"", "idle_tabs"),
+        ("[class.a]\nfreeze = true\nnetwork = \"host\"", "[class.a]"),
+        ("[class.a]\nfreeze = true\n[instance.b]\nclass = \"a\"\nnetwork = \"host\"", "[instance.b]"),
         ("[accounts]\nuids = \"0-10\"", "uids"),
         ("[accounts]\nuids = \"65000-66000\"", "uids"),
         ("[network]\nsubnet = \"10.0.0.1/8\"", "subnet"),

@@ -98,7 +98,7 @@ function show(row, kept) {
   const own = cards.get(row.id) ?? card(row.id);
   cards.set(row.id, own);
   own.element.className = kind(row);
-  own.state.textContent = row.state === 'failed' ? (row.cause?.kind ?? 'failed').replaceAll('_', ' ') : row.state;
+  own.state.textContent = row.state === 'failed' ? (row.cause?.kind ?? 'failed').replaceAll('_', ' ') : row.frozen ? 'frozen' : row.state;
   const used = row.last_used ? Math.max(0, Math.round((Date.now() - Date.parse(row.last_used)) / 1000)) : undefined;
   own.facts.textContent = [
     row.uptime_seconds !== null && `up ${span(row.uptime_seconds)}`,

@@ -18,7 +18,7 @@ pub(super) async fn answer(context: &Context, request: &Request<Incoming>) -> Re
         open::decide(context, request.uri().query().unwrap_or_default(), request.method()).await?;
     if request.method() == Method::GET {
         // The editor comes up while the browser fetches the frame. Whoever finds no room learns it here, with a proper status.
-        context.app.instances.begin(&context.instance)?;
+        context.app.instances.begin(&context.instance).await?;
     }
     let pass = page_pass::for_embedding(context, request.headers()).await;
     let mut response = pages::embed(&context.live.config.page, &parameters.to_query(), pass.as_deref().unwrap_or_default());

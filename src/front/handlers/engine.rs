@@ -26,7 +26,7 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
 
 /// The same, but starts nothing: what a page of an earlier engine wants is no use of a later one.
 pub(super) async fn answer_if_running(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let lease = context.app.instances.running(&context.instance).ok_or_else(ApiError::not_found)?;
+    let lease = context.app.instances.running(&context.instance).await?.ok_or_else(ApiError::not_found)?;
     answer_by(context, lease, request).await
 }
 

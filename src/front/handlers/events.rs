@@ -29,6 +29,9 @@ struct News<'a> {
     state: &'a InstanceState,
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    frozen: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     log: &'a [String],
@@ -76,7 +79,8 @@ fn event(status: &Status, disk: Option<disks::Shown>) -> Bytes {
         InstanceState::Failed { cause } => (Some(format!("the instance {cause}")), status.log.as_slice()),
         _ => (None, &[][..]),
     };
-    let news = News { state: &state, generation: status.generation, message, log, disk };
+    let (generation, position, frozen) = (status.generation, status.position, status.frozen);
+    let news = News { state: &state, generation, position, frozen, message, log, disk };
     let json = serde_json::to_string(&news).unwrap_or_else(|_| "{}".to_owned());
     Bytes::from(format!("event: state\ndata: {json}\n\n"))
 }

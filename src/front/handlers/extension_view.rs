@@ -65,7 +65,7 @@ pub(super) async fn prepare(context: &Context, lease: &Lease, id: &ExtensionId, 
             // It failed a moment ago: that is what there is to say, not a second try.
             return Err(failed.into());
         }
-        let begun = context.app.instances.begin(&context.instance)?;
+        let begun = context.app.instances.begin(&context.instance).await?;
         let Begun::Running(own) = begun else { return Err(ApiError::no_answer()) };
         let follow = begin_install(context, own, ExtensionSpec { id: id.clone(), version: None })?;
         if is_navigation(headers) {
@@ -112,7 +112,7 @@ async fn is_there(context: &Context, id: &ExtensionId) -> Result<bool, ApiError>
     if instances.status(&context.instance).0.state != InstanceState::Running {
         return Ok(false);
     }
-    let Begun::Running(lease) = instances.begin(&context.instance)? else { return Ok(false) };
+    let Begun::Running(lease) = instances.begin(&context.instance).await? else { return Ok(false) };
     Ok(find(&Extensions::list(&lease, false).await?, id.as_str()).is_some())
 }
 

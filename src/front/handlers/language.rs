@@ -50,7 +50,7 @@ pub(super) async fn prepare(context: &Context, lease: &Lease, locale: &Locale, h
         return None;
     }
     if extensions.find(&context.instance, &install_key(&spec.id)).is_none() {
-        let Ok(Begun::Running(own)) = context.app.instances.begin(&context.instance) else { return None };
+        let Ok(Begun::Running(own)) = context.app.instances.begin(&context.instance).await else { return None };
         begin_install(context, own, spec.clone()).ok()?;
     }
     extensions.try_now(lease, &spec.id);

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::super::access::{challenge, is_embedded, safe_page, to_root};
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::{Context, Realm};
-use super::super::cookies::{Jar, Kind, Scope};
+use super::super::cookies::{Kind, Scope};
 use super::super::gate::is_from_elsewhere;
 use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;

@@ -34,7 +34,7 @@ pub(super) async fn answer(
         return Err(ApiError::new(ErrorCode::PortRefused, "ports are reached by host names of their own here, not by /proxy"));
     }
     let asleep = || ApiError::new(ErrorCode::PortUnreachable, format!("nothing listens on port {port}: the editor is not running"));
-    let lease = context.app.instances.running(&context.instance).ok_or_else(asleep)?;
+    let lease = context.app.instances.running(&context.instance).await?.ok_or_else(asleep)?;
     let host = gate::host(&request)?;
     let upgrade = wants_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
     if upgrade.is_some() {

@@ -24,7 +24,7 @@ struct Answer<'a> {
 
 pub(super) async fn answer(context: &Context, request: Request<Incoming>, html: bool) -> Result<Response<Body>, ApiError> {
     context.app.instances.lift(&context.instance);
-    let state = match context.app.instances.begin(&context.instance)? {
+    let state = match context.app.instances.begin(&context.instance).await? {
         Begun::Running(_) => "running",
         Begun::Starting => "starting",
     };

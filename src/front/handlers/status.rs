@@ -15,6 +15,11 @@ struct Answer<'a> {
     #[serde(flatten)]
     state: InstanceState,
     generation: u64,
+    /// Its position in the line while its start waits for its turn; 1 is next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    /// Whether its processes stand still until somebody uses it.
+    frozen: bool,
     /// Requests and websockets that use it at this moment.
     clients: usize,
     /// How long nobody has used it, in seconds; null while somebody does.
@@ -32,6 +37,8 @@ pub(super) async fn answer(context: &Context) -> Response<Body> {
         instance: &context.instance,
         state: status.state.for_client(),
         generation: status.generation,
+        position: status.position,
+        frozen: status.frozen,
         clients,
         idle_seconds: idle.map(|idle| idle.as_secs()),
         usage,

@@ -90,7 +90,7 @@ async fn seen(context: &Context, request: &Request<Incoming>) -> Result<Seen, Ap
 /// A lease; none when it is still starting and the client should see the loader meanwhile.
 async fn wake(context: &Context, headers: &http::HeaderMap) -> Result<Option<Lease>, ApiError> {
     let config = &context.live.config;
-    match context.app.instances.begin(&context.instance)? {
+    match context.app.instances.begin(&context.instance).await? {
         Begun::Running(lease) => Ok(Some(lease)),
         Begun::Starting if config.page.loader && is_navigation(headers) => Ok(None),
         Begun::Starting => Ok(Some(context.app.instances.acquire(&context.instance, config.instances.request_wait).await?)),
@@ -173,7 +173,8 @@ async fn shape(
     head.push_str(pages::RECONNECT);
     let own = special.as_ref().map(|special| &special.settings);
     head.push_str(&touch::head(&page.touch, files::short_name(page, &context.instance), own));
-    if let Some(limit) = context.live.config.instances.idle.idle_tabs {
+    let config = &context.live.config;
+    if let Some(limit) = config.hosting.class_of(&context.instance).idle_tabs.unwrap_or(config.instances.idle.idle_tabs) {
         head.push_str(&pages::attend(limit));
     }
     if let Some(special) = special {

@@ -12,7 +12,7 @@ async fn the_one_unused_for_longest_makes_room() {
     drop(used(&instances, "second").await);
     let refused = |result: Result<Lease, AcquireError>| matches!(result, Err(AcquireError::TooMany { limit: 3 }));
     assert!(refused(instances.acquire(&id("early"), DEADLINE).await), "all were used a moment ago");
-    instances.configure(Settings { stop_after: None, ..settings(3, Duration::ZERO) });
+    instances.configure(Settings { unused: Unused { stop_after: None, freeze: false }, ..settings(3, Duration::ZERO) });
     assert!(refused(instances.acquire(&id("early"), DEADLINE).await), "never is never");
     instances.configure(settings(3, Duration::from_secs(1)));
     eventually("they have been unused for a second", || instances.status(&id("second")).2 > Some(Duration::from_millis(1100))).await;
@@ -56,7 +56,7 @@ async fn a_storm_on_a_full_house_never_has_more_than_may_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_memory_is_short_the_unused_go_early_and_the_new_wait() {
-    let (instances, stage) = stage(Settings { stop_after: Some(Duration::from_secs(1)), ..settings(10, Duration::ZERO) });
+    let (instances, stage) = stage(settings(10, Duration::from_secs(1)));
     stage.busy.lock().unwrap().insert(id("busy"), 1);
     drop(used(&instances, "busy").await);
     let lease = used(&instances, "used").await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::agent::{Agent, DEADLINE};
-use crate::model::{DiskUse, Usage};
+use crate::model::{DiskUse, InstanceId, Usage};
 use crate::proto::unit::{HIERARCHY, SLICE_PATH, control_group};
 use crate::proto::{AgentAnswer, AgentRequest};
 use crate::sys;
@@ -22,8 +22,19 @@ pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
         (AgentAnswer::Failed { errno }, _) => return Err(io::Error::from_raw_os_error(errno)),
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
-    let group = control_group(&agent.id);
-    Ok(Usage { memory: memory(&group).unwrap_or(usage.memory), cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec), ..usage })
+    Ok(recount(&agent.id, usage))
+}
+
+/// `usage` with what the kernel counts for the instance's control group.
+pub(super) fn recount(id: &InstanceId, usage: Usage) -> Usage {
+    let group = control_group(id);
+    let members = || fs::read_to_string(group.join("cgroup.procs")).map(|text| text.lines().count()).unwrap_or_default();
+    Usage {
+        processes: if usage.processes == 0 { members() } else { usage.processes },
+        memory: memory(&group).unwrap_or(usage.memory),
+        cpu_usec: cpu(&group).unwrap_or(usage.cpu_usec),
+        ..usage
+    }
 }
 
 /// What its home takes. The agent counts from the inside, where it can be led nowhere; the word is the tenant's in the end, and what
