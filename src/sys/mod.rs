@@ -1,6 +1,7 @@
 //! The only folder that talks to the kernel raw, and the only one with `unsafe`.
 //! Signatures are safe; descriptors go in and come out owned.
 
+mod btrfs;
 mod files;
 mod lock;
 #[cfg(feature = "front")]
@@ -19,6 +20,10 @@ mod stream;
 mod terminal;
 mod users;
 
+pub use btrfs::{
+    GroupUse, Quotas, create_subvolume, delete_subvolume, enable_simple_quotas, group_use, is_btrfs, is_subvolume, limit_group,
+    nested_subvolumes, quotas, seal_subvolume, snapshot_subvolume, subvolume_id,
+};
 pub use files::{create_private_dir, write_atomic};
 pub use lock::DirLock;
 #[cfg(feature = "front")]
