@@ -1,5 +1,7 @@
 //! What each verb does. One request of an instance at a time; different instances do not wait for each other.
 
+mod disk;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -87,6 +89,7 @@ impl Executor {
                 Ok((BrokerAnswer::Done, None))
             }
             BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
+            BrokerRequest::Disk { id, what } => Ok((BrokerAnswer::Disk(self.disk(id, what).await?), None)),
             BrokerRequest::Reload { .. } => self.reload().await.map(done),
         }
     }
@@ -111,22 +114,20 @@ impl Executor {
 
     async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
         let unit = cgroup::unit(id);
-        let is_at_rest = |state: Option<UnitState>| state.is_none_or(|state| matches!(state.active.as_str(), "" | "inactive" | "failed"));
-        if !is_at_rest(self.systemd.state(&wipe_unit(id)).await?) {
+        if !is_at_rest(self.systemd.state(&wipe_unit(id)).await?.as_ref()) {
             return Err(BrokerError::Unit { action: "cannot start", unit, reason: "its files are being deleted".to_owned() });
         }
         match self.systemd.state(&unit).await? {
             Some(state) if state.active == "active" && !self.records.run(id).stopped => return Ok(()),
-            state if is_at_rest(state.clone()) => {}
+            state if is_at_rest(state.as_ref()) => {}
             // Half up, half down, or begun by a broker that was ended before it was done.
             _ => self.stop(id).await?,
         }
         let config = Self::config()?;
         let class = config.hosting.class_of(id);
         let engine = engine::locate(config.engine.as_deref())?;
-        // A home may be there before its account is: copied from another host, or from a backup.
-        let taken = |uid| accounts::is_taken(uid) || self.volumes.others_have(id, uid);
-        let account = self.accounts.obtain(id, &config.hosting.uids, self.volumes.owner(id), taken)?;
+        let account = self.account(id, &config)?;
+        let fresh = self.make_home(id, account, &class.name).await?;
         let home = self.volumes.obtain(id, account)?;
         let files = self.records.files(id, account, &config)?;
         self.records.private_dir("agents")?;
@@ -147,7 +148,9 @@ impl Executor {
             socket,
         };
         let properties = properties::of_instance(spec);
-        self.limit_disk(id, class.disk).await?;
+        if fresh || self.limited(id, class.disk) {
+            self.limit_disk(id).await?;
+        }
         // "Stopped" until all of it is there: what is left by an interrupted start is not taken for a whole one.
         let run = Run { engine: Some(engine.id().to_owned()), class: class.name.clone(), disk: class.disk, stopped: true };
         self.records.remember_run(id, &run)?;
@@ -164,6 +167,15 @@ impl Executor {
         self.records.remember_run(id, &Run { stopped: false, ..run })
     }
 
+    /// The account of an instance; a new one when it has none.
+    fn account(&self, id: &InstanceId, config: &BrokerConfig) -> Result<Account, BrokerError> {
+        // A home may be there before its account is: copied from another host, or from a backup.
+        let home = self.volumes.owned(id)?;
+        let others = self.volumes.others(id)?;
+        let taken = |uid| accounts::is_taken(uid) || others.contains(&uid);
+        self.accounts.obtain(id, &config.hosting.uids, home, taken)
+    }
+
     /// Remembered first: a broker that is ended in between leaves one that is stopped again, not one that the operator is blamed for.
     async fn stop_for_front(&self, id: &InstanceId) -> Result<(), BrokerError> {
         self.known(id)?;
@@ -176,11 +188,12 @@ impl Executor {
         stopped
     }
 
-    /// Sets the limit on its disk, or takes off an earlier one.
-    async fn limit_disk(&self, id: &InstanceId, limit: Option<u64>) -> Result<(), BrokerError> {
-        if limit.is_none() && self.records.run(id).disk.is_none() {
-            return Ok(());
-        }
+    /// Whether there is a limit on its disk to be set, or an earlier one to be taken off.
+    fn limited(&self, id: &InstanceId, limit: Option<u64>) -> bool {
+        limit.is_some() || self.records.run(id).disk.is_some()
+    }
+
+    async fn limit_disk(&self, id: &InstanceId) -> Result<(), BrokerError> {
         self.systemd.start(&format!("hoody-code-quota@{id}.service")).await
     }
 
@@ -251,6 +264,9 @@ impl Executor {
         let account = self.accounts.find(id)?.ok_or_else(|| BrokerError::NotFound(id.clone()))?;
         self.stop(id).await?;
         let home = self.volumes.path(id);
+        if let Err(e) = self.purge_volumes(id, account).await {
+            return Ok(BrokerAnswer::Left(e.to_string()));
+        }
         if home.symlink_metadata().is_ok() {
             self.volumes.obtain(id, account)?;
             self.accounts.obtain(id, &(account.uid..=account.uid), None, |_| false)?;
@@ -277,7 +293,7 @@ impl Executor {
             if let Err(e) = self.systemd.set_properties(&unit, &properties::of_limits(&class.limits)).await {
                 tracing::warn!(instance = %id, "{e}");
             }
-            let limited = self.limit_disk(&id, class.disk).await;
+            let limited = if self.limited(&id, class.disk) { self.limit_disk(&id).await } else { Ok(()) };
             // Read after the wait: it may have been stopped meanwhile.
             if let Err(e) = limited.and_then(|()| self.records.remember_run(&id, &Run { disk: class.disk, ..self.records.run(&id) })) {
                 tracing::warn!(instance = %id, "{e}");
@@ -285,6 +301,11 @@ impl Executor {
         }
         Ok(())
     }
+}
+
+/// Whether nothing of a unit runs.
+fn is_at_rest(state: Option<&UnitState>) -> bool {
+    state.is_none_or(|state| matches!(state.active.as_str(), "" | "inactive" | "failed"))
 }
 
 /// The unit that empties a home.

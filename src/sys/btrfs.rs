@@ -6,7 +6,7 @@ mod search;
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{fstat, fstatfs};
@@ -110,12 +110,12 @@ pub fn snapshot_subvolume(source: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: 
     }
 }
 
-/// Makes a subvolume one that nobody can write to.
+/// Makes a subvolume one that nobody can write to, or one that can be written to again.
 ///
 /// # Errors
 /// When it is no subvolume, or not ours.
-pub fn seal_subvolume(subvolume: BorrowedFd<'_>) -> io::Result<()> {
-    let mut flags = READ_ONLY;
+pub fn seal_subvolume(subvolume: BorrowedFd<'_>, sealed: bool) -> io::Result<()> {
+    let mut flags = if sealed { READ_ONLY } else { 0 };
     // SAFETY: BTRFS_IOC_SUBVOL_SETFLAGS reads one `__u64`.
     #[allow(unsafe_code)]
     unsafe {
@@ -144,6 +144,50 @@ pub fn delete_subvolume(fd: BorrowedFd<'_>, id: u64) -> io::Result<()> {
 /// When it is of no btrfs.
 pub fn subvolume_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
     look_up(fd, 0, FIRST).map(|(tree, _)| tree)
+}
+
+/// Opens the subvolume with this id on the file system of `fd`, wherever it is.
+///
+/// # Errors
+/// When there is none; without `CAP_DAC_READ_SEARCH`.
+pub fn open_subvolume(fd: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
+    /// `struct file_handle` with a `struct btrfs_fid` (fs/btrfs/export.h) up to its generation, which is not compared when it is 0.
+    #[repr(C)]
+    struct Handle {
+        bytes: u32,
+        kind: i32,
+        object: [u8; 8],
+        tree: [u8; 8],
+        generation: u32,
+    }
+    // `FILEID_BTRFS_WITHOUT_PARENT` (linux/exportfs.h).
+    let mut handle = Handle { bytes: 20, kind: 0x4d, object: FIRST.to_ne_bytes(), tree: id.to_ne_bytes(), generation: 0 };
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: open_by_handle_at(2) reads as many bytes of the handle as it says it has, which it does have.
+    #[allow(unsafe_code)]
+    let opened = unsafe { libc::syscall(libc::SYS_open_by_handle_at, fd.as_raw_fd(), std::ptr::from_mut(&mut handle), flags) };
+    if opened < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and its numbers fit.
+    #[allow(unsafe_code)]
+    Ok(unsafe { OwnedFd::from_raw_fd(opened as i32) })
+}
+
+/// When a subvolume was made here, in seconds of the epoch.
+///
+/// # Errors
+/// When `fd` is of no btrfs.
+pub fn subvolume_made(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    /// Where in `struct btrfs_ioctl_get_subvol_info_args` the seconds of `otime` are.
+    const MADE: usize = 392 / 8;
+    let mut arguments = [0_u64; 63];
+    // SAFETY: BTRFS_IOC_GET_SUBVOL_INFO writes one `struct btrfs_ioctl_get_subvol_info_args`: 504 bytes, aligned to eight.
+    #[allow(unsafe_code)]
+    unsafe {
+        control(fd, request::<[u64; 63]>(READ, 60), &mut arguments)?;
+    }
+    Ok(arguments[MADE])
 }
 
 /// The tree, and the path in it, of a directory's inode; tree 0 means the one that `fd` lies in.

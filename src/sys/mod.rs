@@ -22,7 +22,7 @@ mod users;
 
 pub use btrfs::{
     GroupUse, Quotas, create_subvolume, delete_subvolume, enable_simple_quotas, group_use, is_btrfs, is_subvolume, limit_group,
-    nested_subvolumes, quotas, seal_subvolume, snapshot_subvolume, subvolume_id,
+    nested_subvolumes, open_subvolume, quotas, seal_subvolume, snapshot_subvolume, subvolume_id, subvolume_made,
 };
 pub use files::{create_private_dir, write_atomic};
 pub use lock::DirLock;
