@@ -15,10 +15,10 @@ use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
 use super::request_id::RequestId;
-use super::{dashboard, gate, metrics};
+use super::{dashboard, gate, metrics, snapshots};
 use crate::instances::AcquireError;
 use crate::launch::{Known, LaunchError};
-use crate::model::{InstanceId, InstanceState, Usage};
+use crate::model::{DiskJob, InstanceId, InstanceState, Usage};
 use crate::proxy::{Body, Forwarded};
 use crate::sys;
 
@@ -59,6 +59,8 @@ enum Order {
     /// List or install extensions of an instance.
     Extensions(InstanceId),
     RemoveExtension(InstanceId, String),
+    /// Snapshots and templates.
+    Disk(InstanceId, DiskJob),
     /// End the sessions of one instance, or all.
     Revoke(Option<InstanceId>),
     Health,
@@ -91,6 +93,11 @@ fn order(method: &Method, path: &str, query: Option<&str>) -> Result<Order, ApiE
     let name = parts.next();
     let (None, true) = (parts.next(), rest.is_empty() || rest.starts_with('/')) else { return Err(ApiError::not_found()) };
     let id = id.transpose().map_err(|e| ApiError::new(ErrorCode::InvalidInstance, e.to_string()))?;
+    if let Some(id) = &id
+        && let Some(job) = snapshots::job(method, verb, name)
+    {
+        return job.map(|job| Order::Disk(id.clone(), job));
+    }
     if let Some(name) = name {
         return match (method.as_str(), id, verb) {
             ("DELETE", Some(id), Some("extensions")) => Ok(Order::RemoveExtension(id, name.to_owned())),
@@ -188,14 +195,20 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List | Order::Show(_) | Order::Health | Order::Metrics | Order::Address | Order::Drain(DrainOrder::Show) => {}
+        Order::Disk(_, DiskJob::List {})
+        | Order::List
+        | Order::Show(_)
+        | Order::Health
+        | Order::Metrics
+        | Order::Address
+        | Order::Drain(DrainOrder::Show) => {}
         Order::Drain(what) => tracing::info!(peer, "operator: drain: {what:?}"),
         Order::Extensions(id) if request.method() == Method::GET => tracing::debug!(instance = %id, peer, "operator: extensions"),
         Order::Extensions(id) | Order::RemoveExtension(id, _) => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
         Order::Revoke(id) => tracing::info!(instance = id.as_ref().map(InstanceId::as_str), peer, "operator: sessions revoked"),
-        Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
+        Order::Disk(id, _) | Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
     }
@@ -208,6 +221,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     let app = &*app;
     match &order {
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
+        Order::Disk(id, job) => snapshots::answer(app, id, job.clone()).await,
         Order::Address => Ok(json(&Address { address: app.address() })),
         Order::Drain(what) => drain::answer(app, what),
         Order::Metrics => metrics::scrape(app, request.headers()).await,

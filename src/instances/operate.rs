@@ -9,7 +9,7 @@ use super::machine::{Event, Machine};
 use super::registry::Instances;
 use super::starter;
 use crate::launch::{Connector, Known, LaunchError, Left};
-use crate::model::{InstanceId, InstanceState, Usage};
+use crate::model::{DiskAnswer, DiskJob, InstanceId, InstanceState, Usage};
 
 /// How long one that was found running is kept at least, however long nobody had used it.
 const GRACE: Duration = Duration::from_secs(30);
@@ -117,6 +117,14 @@ impl Instances {
         self.table().remove(id);
         self.0.held.set(id, false);
         removed
+    }
+
+    /// Does a job on the files of an instance.
+    ///
+    /// # Errors
+    /// When it runs and must not, or with what stands in the way.
+    pub async fn disk(&self, id: &InstanceId, job: DiskJob) -> Result<DiskAnswer, LaunchError> {
+        self.0.launcher.disk(id, job).await
     }
 
     /// Lifts what holds a failed instance: the next request starts it.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskAnswer, DiskJob, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
@@ -55,6 +55,12 @@ pub trait Launcher: Send + Sync + 'static {
     /// # Errors
     /// When it runs, when there is no such instance, or with what could not be deleted.
     fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Does a job on the files of an instance. Where it runs and must not, that is an error.
+    ///
+    /// # Errors
+    /// When this launcher can do no such thing, or with what stands in the way.
+    fn disk(&self, id: &InstanceId, job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>>;
 
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;

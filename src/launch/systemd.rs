@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskAnswer, DiskJob, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
@@ -228,6 +228,16 @@ impl Launcher for SystemdLauncher {
 
     fn remove(&self, id: &InstanceId, purge: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(self.forget(id.clone(), purge))
+    }
+
+    fn disk(&self, id: &InstanceId, job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>> {
+        let request = BrokerRequest::Disk { id: id.clone(), what: job };
+        Box::pin(async move {
+            match self.broker.ask(&request).await? {
+                (BrokerAnswer::Disk(answer), _) => Ok(answer),
+                (other, _) => Err(LaunchError::Broker(format!("answered {other:?}"))),
+            }
+        })
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {

@@ -21,7 +21,9 @@ impl Executor {
         let account = match what {
             DiskJob::Restore { .. } | DiskJob::Template { .. } if running => return Err(BrokerError::Runs(id.clone())),
             // It may come from another host, and be new here. What has no snapshots gets no account.
-            DiskJob::Restore { .. } if known.is_none() && Path::new(SNAPSHOTS).join(id.as_str()).is_dir() => self.account(id, &Self::config()?)?,
+            DiskJob::Restore { .. } if known.is_none() && Path::new(SNAPSHOTS).join(id.as_str()).is_dir() => {
+                self.account(id, &Self::config()?)?
+            }
             // A class that nobody has would have a template that nobody gets.
             DiskJob::Template { class } if !Self::config()?.hosting.classes().any(|one| one.name == class.as_str()) => {
                 return Err(BrokerError::NoClass(class.to_string()));

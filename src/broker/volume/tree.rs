@@ -106,7 +106,7 @@ pub(super) fn give(top: BorrowedFd<'_>, uid: u32, rule: Rule) -> io::Result<()> 
             if hole || (stat.st_uid, stat.st_gid) != (uid, uid) {
                 chownat(dir, name, user, group, AtFlags::SYMLINK_NOFOLLOW)?;
             }
-            Ok((kind == FileType::Directory && !hole).then(|| open_dir(dir, name)).transpose()?)
+            (kind == FileType::Directory && !hole).then(|| open_dir(dir, name)).transpose()
         };
         let inner = one().map_err(|e: io::Error| trail.at(name, &e))?;
         if let Some(inner) = inner {
