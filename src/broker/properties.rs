@@ -180,8 +180,8 @@ pub(super) fn of_volume(id: &InstanceId, program: &Path, order: String, output: 
         ("Description", format!("Files of hoody-code instance {id}").into()),
         ("Type", "oneshot".into()),
         ("ExecStart", Variant::from(vec![(argv[0].clone(), argv, false)])),
-        ("StandardOutputFileDescriptor", Variant::Fd(output.into())),
-        ("StandardError", "journal".into()),
+        // Standard error would follow standard output into a pipe.
+        ("StandardInputFileDescriptor", Variant::Fd(output.into())),
         ("CapabilityBoundingSet", CAPABILITIES.iter().fold(0u64, |set, number| set | 1 << number).into()),
         ("ProtectSystem", "strict".into()),
         // As a whole: what is moved from one place in it to another must not come from another mount.

@@ -102,7 +102,8 @@ impl VolumeError {
     }
 }
 
-/// `volume ORDER`, whose answer is what the broker reads from its output.
+/// `volume ORDER`. The answer goes to standard input, which is a pipe to the broker: what systemd makes of standard output and standard
+/// error are records.
 pub fn run_volume(arguments: &[OsString]) -> ExitCode {
     let order = match arguments {
         [order] => order.to_str().and_then(|text| serde_json::from_str::<Order>(text).ok()),
@@ -120,7 +121,10 @@ pub fn run_volume(arguments: &[OsString]) -> ExitCode {
             BrokerReply::Refused { code: e.code(), message: e.to_string() }
         }
     };
-    let told = serde_json::to_vec(&reply).map_err(io::Error::other).and_then(|text| io::stdout().write_all(&text));
+    let told = serde_json::to_vec(&reply).map_err(io::Error::other).and_then(|text| {
+        let mut pipe = std::fs::File::from(rustix::stdio::stdin().try_clone_to_owned()?);
+        pipe.write_all(&text)
+    });
     if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
