@@ -23,6 +23,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("chown", "tests/vm/moving"),
     ("chgrp", "tests/vm/moving"),
     ("useradd", "tests/vm/moving"),
+    ("mkfs.btrfs", "tests/vm/disk"),
+    ("mount", "tests/vm/disk"),
+    ("systemd-tmpfiles", "tests/vm/disk"),
+    ("btrfs", "tests/vm/disk"),
     ("id=acme-web-code-1", "tests/vm/moving"),
     ("uid=$(stat", "tests/vm/moving"),
 ];
@@ -219,6 +223,7 @@ fn number_of(status: &str) -> &'static str {
         "FORBIDDEN" => "403",
         "NOT_FOUND" => "404",
         "METHOD_NOT_ALLOWED" => "405",
+        "CONFLICT" => "409",
         "PAYLOAD_TOO_LARGE" => "413",
         "UNSUPPORTED_MEDIA_TYPE" => "415",
         "TOO_MANY_REQUESTS" => "429",

@@ -163,7 +163,11 @@ describe('on btrfs', { timeout: 420_000 }, () => {
     // A host is a directory here: what was anna's becomes that of one whom nobody knows yet.
     await host.vm.sh('mkdir -m 700 /data/snapshots/newcomer; btrfs send -q /data/snapshots/anna/first | btrfs receive -q /data/snapshots/newcomer', { timeout: 60_000 });
     assert.match((await cli('restore newcomer second', { check: false })).stderr, /no snapshot second/);
-    await cli('restore newcomer first');
+    // And the difference to a later one.
+    await cli('snapshot anna later');
+    await host.vm.sh('btrfs send -q -p /data/snapshots/anna/first /data/snapshots/anna/later | btrfs receive -q /data/snapshots/newcomer', { timeout: 60_000 });
+    await cli('snapshot anna later --delete');
+    await cli('restore newcomer later');
     const own = await uid('newcomer');
     assert.notEqual(own, await uid('anna'));
     assert.equal(await out(`find /data/instances/newcomer ! -uid ${own} -o ! -gid ${own}; stat -c %a /data/instances/newcomer; cat /data/instances/newcomer/file`), '700\none');
