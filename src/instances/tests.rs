@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::registry::STOP_DEADLINE;
 use super::*;
 use crate::launch::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
-use crate::model::{AbsolutePath, DiskAnswer, DiskJob, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, InstanceId, InstanceState, Port, Usage};
 use crate::sys::Stream;
 
 /// Long enough for a busy machine.
@@ -136,10 +136,6 @@ impl Launcher for Fake {
 
     fn remove(&self, _: &InstanceId, _: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
-    }
-
-    fn disk(&self, _: &InstanceId, _: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>> {
-        Box::pin(async { Ok(DiskAnswer::Done) })
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {

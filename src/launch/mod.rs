@@ -60,7 +60,9 @@ pub trait Launcher: Send + Sync + 'static {
     ///
     /// # Errors
     /// When this launcher can do no such thing, or with what stands in the way.
-    fn disk(&self, id: &InstanceId, job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>>;
+    fn disk(&self, _id: &InstanceId, _job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>> {
+        Box::pin(async { Err(LaunchError::Unsupported("snapshots and templates")) })
+    }
 
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;

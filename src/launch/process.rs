@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::extensions::{Place, work};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
-use crate::model::{AbsolutePath, DiskAnswer, DiskJob, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
 use crate::sys::{self, Dir, Pid, ProcessTable, Signal, Stream};
 use output::OutputTail;
 use ports::OwnPorts;
@@ -195,10 +195,6 @@ impl Launcher for ProcessLauncher {
             }
             Ok(())
         })
-    }
-
-    fn disk(&self, _id: &InstanceId, _job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>> {
-        Box::pin(async { Err(LaunchError::Unsupported("snapshots and templates")) })
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
