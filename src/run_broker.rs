@@ -12,7 +12,7 @@ use crate::telemetry::{self, Sink};
 /// EX_USAGE (sysexits.h)
 const USAGE: u8 = 64;
 
-const HELP: &str = "usage: hoody-code-broker [network host|off | network up ID | quota ID | wipe | agent [--ksm] -- PROGRAM ARGUMENT…]\n\n\
+const HELP: &str = "usage: hoody-code-broker [network host|off | network up ID | quota ID | volume ORDER | wipe | agent [--ksm] -- PROGRAM ARGUMENT…]\n\n\
     All of these are started by systemd units; see systemctl cat 'hoody-code*'.";
 
 /// Runs what the command line says.
@@ -36,6 +36,7 @@ pub fn run_broker() -> ExitCode {
         [] => broker::serve(),
         ["network", ..] => broker::run_network(&arguments[1..]),
         ["quota", ..] => broker::run_quota(&arguments[1..]),
+        ["volume", ..] => broker::run_volume(&arguments[1..]),
         ["wipe", ..] => broker::run_wipe(&arguments[1..]),
         _ => {
             eprintln!("{HELP}");

@@ -70,18 +70,18 @@ impl Accounts {
         Ok(ids)
     }
 
-    /// The account of `id`; a new one when it has none. `taken` says whether an id is somebody else's. `owner` has the home that is
-    /// there already, from a backup or from another host: its id is taken again if it is free.
+    /// The account of `id`; a new one when it has none. `taken` says whether an id is somebody else's. `home` is there already, and
+    /// whose: from a backup or from another host. Its owner's id is taken again; if it is not free, nothing is written down.
     pub(super) fn obtain(
         &self,
         id: &InstanceId,
         uids: &RangeInclusive<u32>,
-        owner: Option<u32>,
+        home: Option<(PathBuf, u32)>,
         taken: impl Fn(u32) -> bool,
     ) -> Result<Account, BrokerError> {
         let account = match self.find(id)? {
             Some(account) => account,
-            None => self.allocate(id, uids, owner, taken)?,
+            None => self.allocate(id, uids, home, taken)?,
         };
         self.publish(id, account)?;
         Ok(account)
@@ -91,7 +91,7 @@ impl Accounts {
         &self,
         id: &InstanceId,
         uids: &RangeInclusive<u32>,
-        owner: Option<u32>,
+        home: Option<(PathBuf, u32)>,
         taken: impl Fn(u32) -> bool,
     ) -> Result<Account, BrokerError> {
         sys::create_private_dir(&self.dir).map_err(BrokerError::file("create", &self.dir))?;
@@ -107,10 +107,15 @@ impl Accounts {
         let next_path = self.dir.join(".next");
         let next = fs::read_to_string(&next_path).ok().and_then(|text| text.trim().parse::<u32>().ok());
         let first = next.filter(|next| uids.contains(next)).unwrap_or(*uids.start());
-        let owner = owner.filter(|owner| uids.contains(owner));
+        let owner = home.as_ref().map(|(_, owner)| *owner).filter(|owner| uids.contains(owner));
         let mut candidates = owner.into_iter().chain(first..=*uids.end()).chain(*uids.start()..first);
         let free = candidates.find(|uid| !used.contains(uid) && !taken(*uid));
         let uid = free.ok_or(BrokerError::NoUid(*uids.start(), *uids.end()))?;
+        if let Some((path, owner)) = home
+            && owner != uid
+        {
+            return Err(BrokerError::Foreign { path, owner, uid });
+        }
         // The mark first: a crash between the two wastes an id and never gives one away twice.
         // One that is taken again out of turn leaves the turn as it is.
         let mark = if owner == Some(uid) && uid < first { first } else { uid.checked_add(1).unwrap_or(*uids.start()) };
@@ -231,13 +236,19 @@ mod tests {
     fn the_owner_of_a_home_that_is_there_is_taken_again() {
         let dir = tempfile::tempdir().unwrap();
         let accounts = accounts(dir.path());
-        let obtain = |name: &str, owner| accounts.obtain(&id(name), &(5000..=5009), owner, |uid| uid == 5003).map(|account| account.uid);
-        assert_eq!(obtain("a", Some(5007)).unwrap(), 5007);
-        assert_eq!(obtain("b", Some(5007)).unwrap(), 5008, "it is another's");
-        assert_eq!(obtain("c", Some(5003)).unwrap(), 5009, "it is the host's");
-        assert_eq!(obtain("d", Some(0)).unwrap(), 5000, "it is not of the range");
-        assert_eq!(obtain("e", Some(5002)).unwrap(), 5002);
-        assert_eq!(obtain("a", Some(5001)).unwrap(), 5007, "an account stays what it is");
+        let obtain = |name: &str, owner: u32| {
+            let home = Some((PathBuf::from("/home/of").join(name), owner));
+            accounts.obtain(&id(name), &(5000..=5009), home, |uid| uid == 5003).map(|account| account.uid)
+        };
+        assert_eq!(obtain("a", 5007).unwrap(), 5007);
+        for (owner, why) in [(5007, "another's"), (5003, "the host's"), (0, "not of the range")] {
+            assert!(matches!(obtain("b", owner), Err(BrokerError::Foreign { uid: 5008, .. })), "{why}");
+            assert_eq!(accounts.find(&id("b")).unwrap(), None, "nothing is written down");
+        }
+        // Given to whom the message says.
+        assert_eq!(obtain("b", 5008).unwrap(), 5008);
+        assert_eq!(obtain("e", 5002).unwrap(), 5002);
+        assert_eq!(obtain("a", 5001).unwrap(), 5007, "an account stays what it is");
     }
 
     #[test]

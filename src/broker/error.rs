@@ -53,6 +53,23 @@ pub(super) enum BrokerError {
         /// The instance's user.
         uid: u32,
     },
+    /// There is no class of this name.
+    #[error("there is no [class.{0}]")]
+    NoClass(String),
+    /// What all services share is made by the host's own.
+    #[error("{0} is another service's: templates are made from instances of the host's main one")]
+    OfService(InstanceId),
+    /// It takes an instance at rest.
+    #[error("{0} runs: stop it first (hoody-code instances stop {0})")]
+    Runs(InstanceId),
+    /// A job on its files was not done.
+    #[error("{message}")]
+    Volume {
+        /// What kind of reason.
+        code: RefusalCode,
+        /// The reason.
+        message: String,
+    },
     /// A file operation.
     #[error("cannot {action} {path}: {source}")]
     File {
@@ -87,6 +104,8 @@ impl BrokerError {
         match self {
             Self::Malformed(_) | Self::Stranger(_) => RefusalCode::Malformed,
             Self::NotFound(_) => RefusalCode::NotFound,
+            Self::Runs(_) | Self::NoClass(_) | Self::OfService(_) => RefusalCode::Conflict,
+            Self::Volume { code, .. } => *code,
             Self::NotYours { .. } | Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => {
                 RefusalCode::Configuration
             }

@@ -1,5 +1,8 @@
 //! What each verb does. One request of an instance at a time; different instances do not wait for each other.
 
+mod disk;
+mod look;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -19,11 +22,8 @@ use crate::config::{self, BrokerConfig, NetworkMode};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions, ServerUser};
 use crate::model::InstanceId;
 use crate::proto::place;
-use crate::proto::{BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
+use crate::proto::{BrokerAnswer, BrokerRequest};
 use crate::sys;
-
-/// The most instances in one answer to `list`: they fit into a packet.
-const PAGE: usize = 100;
 
 /// Carries out requests.
 pub(super) struct Executor {
@@ -118,6 +118,7 @@ impl Executor {
                 Ok((BrokerAnswer::Done, None))
             }
             BrokerRequest::Purge { id } => Ok((self.purge(id).await?, None)),
+            BrokerRequest::Disk { id, what } => Ok((BrokerAnswer::Disk(self.disk(id, what).await?), None)),
             BrokerRequest::Reload { .. } => self.reload(asker).await.map(done),
         }
     }
@@ -147,22 +148,20 @@ impl Executor {
 
     async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
         let unit = cgroup::unit(id);
-        let is_at_rest = |state: Option<UnitState>| state.is_none_or(|state| matches!(state.active.as_str(), "" | "inactive" | "failed"));
-        if !is_at_rest(self.systemd.state(&wipe_unit(id)).await?) {
+        if !is_at_rest(self.systemd.state(&wipe_unit(id)).await?.as_ref()) {
             return Err(BrokerError::Unit { action: "cannot start", unit, reason: "its files are being deleted".to_owned() });
         }
         match self.systemd.state(&unit).await? {
             Some(state) if state.active == "active" && !self.records.run(id).stopped => return Ok(()),
-            state if is_at_rest(state.clone()) => {}
+            state if is_at_rest(state.as_ref()) => {}
             // Half up, half down, or begun by a broker that was ended before it was done.
             _ => self.stop(id).await?,
         }
         let config = Self::config_of(id)?;
         let class = config.hosting.class_of(id);
         let engine = engine::locate(config.engine.as_deref())?;
-        // A home may be there before its account is: copied from another host, or from a backup.
-        let taken = |uid| accounts::is_taken(uid) || self.volumes.others_have(id, uid);
-        let account = self.accounts.obtain(id, &config.hosting.uids, self.volumes.owner(id), taken)?;
+        let account = self.account(id, &config)?;
+        let fresh = self.make_home(id, account, &class.name).await?;
         let home = self.volumes.obtain(id, account)?;
         let files = self.records.files(id, account, &config)?;
         self.records.private_dir("agents")?;
@@ -183,7 +182,9 @@ impl Executor {
             socket,
         };
         let properties = properties::of_instance(spec);
-        self.limit_disk(id, class.disk).await?;
+        if fresh || self.limited(id, class.disk) {
+            self.limit_disk(id).await?;
+        }
         // "Stopped" until all of it is there: what is left by an interrupted start is not taken for a whole one.
         let run = Run {
             engine: Some(engine.id().to_owned()),
@@ -207,6 +208,15 @@ impl Executor {
         self.records.remember_run(id, &Run { stopped: false, ..run })
     }
 
+    /// The account of an instance; a new one when it has none.
+    fn account(&self, id: &InstanceId, config: &BrokerConfig) -> Result<Account, BrokerError> {
+        // A home may be there before its account is: copied from another host, or from a backup.
+        let home = self.volumes.owned(id)?;
+        let others = self.volumes.others(id)?;
+        let taken = |uid| accounts::is_taken(uid) || others.contains(&uid);
+        self.accounts.obtain(id, &config.hosting.uids, home, taken)
+    }
+
     /// Remembered first: a broker that is ended in between leaves one that is stopped again, not one that the operator is blamed for.
     async fn stop_for_front(&self, id: &InstanceId) -> Result<(), BrokerError> {
         self.known(id)?;
@@ -222,17 +232,18 @@ impl Executor {
     /// Gives it its own share of processors and disks, or less.
     async fn weigh(&self, id: &InstanceId, lowered: bool) -> Result<(), BrokerError> {
         let unit = self.known(id)?;
-        let class = Self::config()?.hosting.class_of(id);
+        let class = Self::config_of(id)?.hosting.class_of(id);
         // Remembered first: a reload in between must not give it back for good.
         self.records.remember_run(id, &Run { lowered, ..self.records.run(id) })?;
         self.systemd.set_properties(&unit, &properties::of_weights(&class.limits, lowered)).await
     }
 
-    /// Sets the limit on its disk, or takes off an earlier one.
-    async fn limit_disk(&self, id: &InstanceId, limit: Option<u64>) -> Result<(), BrokerError> {
-        if limit.is_none() && self.records.run(id).disk.is_none() {
-            return Ok(());
-        }
+    /// Whether there is a limit on its disk to be set, or an earlier one to be taken off.
+    fn limited(&self, id: &InstanceId, limit: Option<u64>) -> bool {
+        limit.is_some() || self.records.run(id).disk.is_some()
+    }
+
+    async fn limit_disk(&self, id: &InstanceId) -> Result<(), BrokerError> {
         self.systemd.start(&format!("hoody-code-quota@{id}.service")).await
     }
 
@@ -256,59 +267,13 @@ impl Executor {
         })
     }
 
-    async fn show(&self, id: &InstanceId) -> Result<UnitStatus, BrokerError> {
-        let account = self.accounts.find(id)?.ok_or_else(|| BrokerError::NotFound(id.clone()))?;
-        let state = self.systemd.state(&cgroup::unit(id)).await?;
-        Ok(self.status(id.clone(), account, state))
-    }
-
-    async fn list(&self, asker: &Asker, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
-        let config = Self::config().ok();
-        let owner = |id: &InstanceId| match &config {
-            Some(config) => Service(config.services.owner(id).map(str::to_owned)),
-            None => Service(self.records.run(id).service),
-        };
-        let wanted = |id: &InstanceId| after.is_none_or(|after| id > after) && asker.may(&owner(id));
-        let ids = self.accounts.list()?.into_iter().filter(wanted).take(PAGE);
-        let loaded = self.systemd.list("hoody-code-instance@*.service").await?;
-        let mut all = Vec::new();
-        for id in ids {
-            let Some(account) = self.accounts.find(&id)? else { continue };
-            let unit = cgroup::unit(&id);
-            // A unit that is not loaded does not run: no need to ask for each of a thousand.
-            let state = if loaded.contains(&unit) { self.systemd.state(&unit).await? } else { None };
-            all.push(self.status(id, account, state));
-        }
-        Ok(all)
-    }
-
-    fn status(&self, id: InstanceId, account: Account, state: Option<UnitState>) -> UnitStatus {
-        let run = self.records.run(&id);
-        let state = state.unwrap_or_default();
-        let run_state = match state.active.as_str() {
-            "active" => RunState::Active,
-            "failed" => RunState::Failed,
-            "" | "inactive" => RunState::Inactive,
-            _ => RunState::Changing,
-        };
-        // After a reboot nothing is known of earlier runs, and nothing held.
-        let by_operator = run_state == RunState::Inactive && run.engine.is_some() && !run.stopped;
-        UnitStatus {
-            id,
-            state: run_state,
-            result: if by_operator { STOPPED_BY_OPERATOR.to_owned() } else { result(&state) },
-            uid: account.uid,
-            engine: run.engine,
-            class: run.class,
-            since: if run_state == RunState::Active { state.active_since } else { 0 },
-            frozen: state.freezer.starts_with("fr"),
-        }
-    }
-
     async fn purge(&self, id: &InstanceId) -> Result<BrokerAnswer, BrokerError> {
         let account = self.accounts.find(id)?.ok_or_else(|| BrokerError::NotFound(id.clone()))?;
         self.stop(id).await?;
         let home = self.volumes.path(id);
+        if let Err(e) = self.purge_volumes(id, account).await {
+            return Ok(BrokerAnswer::Left(e.to_string()));
+        }
         if home.symlink_metadata().is_ok() {
             self.volumes.obtain(id, account)?;
             self.accounts.obtain(id, &(account.uid..=account.uid), None, |_| false)?;
@@ -341,7 +306,7 @@ impl Executor {
             if let Err(e) = self.systemd.set_properties(&unit, &limits).await {
                 tracing::warn!(instance = %id, "{e}");
             }
-            let limited = self.limit_disk(&id, class.disk).await;
+            let limited = if self.limited(&id, class.disk) { self.limit_disk(&id).await } else { Ok(()) };
             // Read after the wait: it may have been stopped meanwhile.
             if let Err(e) = limited.and_then(|()| self.records.remember_run(&id, &Run { disk: class.disk, ..self.records.run(&id) })) {
                 tracing::warn!(instance = %id, "{e}");
@@ -351,19 +316,14 @@ impl Executor {
     }
 }
 
+/// Whether nothing of a unit runs.
+fn is_at_rest(state: Option<&UnitState>) -> bool {
+    state.is_none_or(|state| matches!(state.active.as_str(), "" | "inactive" | "failed"))
+}
+
 /// The unit that empties a home.
 fn wipe_unit(id: &InstanceId) -> String {
     format!("hoody-code-wipe@{id}.service")
-}
-
-/// How a unit ended. systemd says `timeout` for the run-time limit and for a stop that took too long.
-fn result(state: &UnitState) -> String {
-    let ran = state.active_until.saturating_sub(state.active_since);
-    match state.result.as_str() {
-        "" => "success".to_owned(),
-        "timeout" if state.active_until > 0 && ran >= state.run_time => "time-limit".to_owned(),
-        other => other.to_owned(),
-    }
 }
 
 fn tenant() -> ServerUser<'static> {

@@ -7,7 +7,7 @@
 //! - [`server`]: accept → peer credentials → packet → [`policy`] → [execute] → audit → reply
 //! - [`accounts`], [`volumes`]: user ids and home directories
 //! - [`properties`]: from a class to a unit's properties, pure; [`systemd`]: the bus
-//! - [`network`], [`quota`], [`wipe`]: short-lived programs with rights that the broker itself does not have, in units of their own
+//! - [`network`], [`quota`], [`volume`], [`wipe`]: short-lived programs with rights that the broker itself does not have, in units of their own
 
 mod accounts;
 mod cgroup;
@@ -20,6 +20,7 @@ mod quota;
 mod records;
 mod server;
 mod systemd;
+mod volume;
 mod volumes;
 mod wipe;
 
@@ -29,4 +30,5 @@ pub const CONFIG: &str = "/etc/hoody-code/config.toml";
 pub use network::run_network;
 pub use quota::run_quota;
 pub use server::run as serve;
+pub use volume::run_volume;
 pub use wipe::run as run_wipe;

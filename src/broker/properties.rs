@@ -181,6 +181,48 @@ pub(super) fn of_wipe(id: &InstanceId, uid: u32, home: &Path, program: &Path) ->
     ]
 }
 
+/// The properties of the unit that does something to files of an instance from outside. What it may reach is root's own, and homes.
+pub(super) fn of_volume(id: &InstanceId, program: &Path, order: String, output: OwnedFd) -> Vec<Property> {
+    // Subvolumes; homes that are nobody else's to open; owners and modes of what is made for a tenant.
+    const CAPABILITIES: [u32; 5] = [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_SYS_ADMIN];
+    let argv = vec![text(program), "volume".to_owned(), order];
+    vec![
+        ("Description", format!("Files of hoody-code instance {id}").into()),
+        ("Type", "oneshot".into()),
+        ("ExecStart", Variant::from(vec![(argv[0].clone(), argv, false)])),
+        // Standard error would follow standard output into a pipe.
+        ("StandardInputFileDescriptor", Variant::Fd(output.into())),
+        ("CapabilityBoundingSet", CAPABILITIES.iter().fold(0u64, |set, number| set | 1 << number).into()),
+        ("ProtectSystem", "strict".into()),
+        // As a whole: what is moved from one place in it to another must not come from another mount.
+        ("ReadWritePaths", vec!["/data".to_owned()].into()),
+        ("ProtectHome", "yes".into()),
+        ("PrivateTmp", true.into()),
+        ("PrivateDevices", true.into()),
+        ("PrivateNetwork", true.into()),
+        ("NoNewPrivileges", true.into()),
+        ("RestrictNamespaces", 0u64.into()),
+        ("ProtectProc", "invisible".into()),
+        ("ProtectKernelTunables", true.into()),
+        ("ProtectControlGroups", true.into()),
+        ("MemoryDenyWriteExecute", true.into()),
+        // Two for each directory on the way down.
+        ("LimitNOFILE", 16_384u64.into()),
+        ("LimitNOFILESoft", 16_384u64.into()),
+        ("UMask", 0o077u32.into()),
+        // Within the broker's own wait for a job.
+        ("TimeoutStartUSec", 100_000_000u64.into()),
+        ("LogExtraFields", log_fields(id)),
+    ]
+}
+
+/// Their numbers (linux/capability.h).
+const CAP_CHOWN: u32 = 0;
+const CAP_DAC_OVERRIDE: u32 = 1;
+const CAP_DAC_READ_SEARCH: u32 = 2;
+const CAP_FOWNER: u32 = 3;
+const CAP_SYS_ADMIN: u32 = 21;
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

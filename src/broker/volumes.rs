@@ -1,14 +1,17 @@
 //! Home directories of instances: one each below [`ROOT`], 0700, its user's. The broker makes it and never goes inside: what is
 //! in there belongs to a tenant who may have put links anywhere.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::accounts::Account;
 use super::error::BrokerError;
+use crate::config::TEMPLATES;
 use crate::model::InstanceId;
+use crate::sys;
 
 /// Holds the homes; root's, and only to be walked through by others.
 pub(super) use crate::config::HOMES as ROOT;
@@ -44,13 +47,11 @@ impl Volumes {
         if !meta.is_dir() {
             return Err(foreign());
         }
-        let own = rustix::process::getuid().as_raw();
         if meta.uid() == account.uid {
             return Ok(path);
         }
-        // Ours and empty: made a moment ago, or by an earlier broker that was killed before the next line.
-        let empty = meta.uid() == own && fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
-        if !empty {
+        // Made a moment ago, or by an earlier broker that was killed before the next line.
+        if !is_ours_and_empty(&path, &meta) {
             return Err(foreign());
         }
         let (user, group) = (Some(account.uid), Some(account.uid));
@@ -58,15 +59,50 @@ impl Volumes {
         Ok(path)
     }
 
-    /// Whose the home of `id` is; none when there is none.
-    pub(super) fn owner(&self, id: &InstanceId) -> Option<u32> {
-        fs::symlink_metadata(self.path(id)).ok().filter(fs::Metadata::is_dir).map(|meta| meta.uid())
+    /// The home of `id`, and whose it is; none when there is none, or one that is anybody's to have.
+    pub(super) fn owned(&self, id: &InstanceId) -> Result<Option<(PathBuf, u32)>, BrokerError> {
+        let path = self.path(id);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if is_ours_and_empty(&path, &meta) => Ok(None),
+            Ok(meta) => Ok(Some((path, meta.uid()))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(BrokerError::file("look at", &path)(e)),
+        }
     }
 
-    /// Whether the home of another instance is `uid`'s, be it known to us or not.
-    pub(super) fn others_have(&self, id: &InstanceId, uid: u32) -> bool {
-        let others = fs::read_dir(&self.root).into_iter().flatten().flatten().filter(|entry| entry.file_name() != id.as_str());
-        others.filter_map(|entry| fs::symlink_metadata(entry.path()).ok()).any(|meta| meta.uid() == uid)
+    /// Whose the homes of other instances are, be they known to us or not.
+    pub(super) fn others(&self, id: &InstanceId) -> Result<HashSet<u32>, BrokerError> {
+        let root = &self.root;
+        let entries = match fs::read_dir(root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+            other => other.map_err(BrokerError::file("list", root))?,
+        };
+        let mut owners = HashSet::new();
+        for entry in entries {
+            // An id is given to nobody as long as it is not certain that it is free.
+            let entry = entry.map_err(BrokerError::file("list", root))?;
+            if entry.file_name() == id.as_str() {
+                continue;
+            }
+            match fs::symlink_metadata(entry.path()) {
+                Ok(meta) => _ = owners.insert(meta.uid()),
+                // Purged meanwhile.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(BrokerError::file("look at", &entry.path())(e)),
+            }
+        }
+        Ok(owners)
+    }
+
+    /// Whether the home of `id` is missing, and more has to be done for it than to make a directory.
+    pub(super) fn needs_making(&self, id: &InstanceId, class: &str) -> bool {
+        let missing = |path: &Path| path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        missing(&self.path(id)) && (self.on_btrfs() || !missing(&Path::new(TEMPLATES).join(class)))
+    }
+
+    /// Whether homes are subvolumes.
+    pub(super) fn on_btrfs(&self) -> bool {
+        fs::File::open(&self.root).is_ok_and(sys::is_btrfs)
     }
 
     /// Removes the empty home of `id`.
@@ -76,6 +112,11 @@ impl Volumes {
             other => other,
         }
     }
+}
+
+fn is_ours_and_empty(path: &Path, meta: &fs::Metadata) -> bool {
+    let ours = meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw();
+    ours && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 #[cfg(test)]
@@ -94,12 +135,19 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
         fs::write(path.join("x"), "").unwrap();
         assert_eq!(volumes.obtain(&id, own).unwrap(), path);
-        assert_eq!((volumes.owner(&id), volumes.owner(&"nobody".parse().unwrap())), (Some(own.uid), None));
-        assert!(!volumes.others_have(&id, own.uid) && volumes.others_have(&"nobody".parse().unwrap(), own.uid));
+        let nobody: InstanceId = "nobody".parse().unwrap();
+        assert_eq!((volumes.owned(&id).unwrap(), volumes.owned(&nobody).unwrap()), (Some((path, own.uid)), None));
+        assert!(!volumes.others(&id).unwrap().contains(&own.uid) && volumes.others(&nobody).unwrap().contains(&own.uid));
+        assert_eq!(volumes.needs_making(&nobody, "no-such-class"), volumes.on_btrfs());
+        assert!(!volumes.needs_making(&id, "no-such-class"));
         let other = Account { uid: own.uid + 1 };
         assert!(matches!(volumes.obtain(&id, other), Err(BrokerError::Foreign { .. })));
 
         std::os::unix::fs::symlink("/etc", dir.path().join("instances/link")).unwrap();
         assert!(matches!(volumes.obtain(&"link".parse().unwrap(), own), Err(BrokerError::Foreign { .. })));
+        // What cannot be read says nothing of who is free.
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(Volumes::new(dir.path().join("file")).others(&id).is_err());
+        assert!(Volumes::new(dir.path().join("missing")).others(&id).unwrap().is_empty());
     }
 }

@@ -28,7 +28,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 
 /// Deletes everything in `dir`, also what its owner has locked himself out of, and however deep it is: what is in a directory there is
 /// moved up first, so that no path is long, no descriptor is kept, and nothing is walked recursively.
-fn empty(dir: &Path) -> io::Result<()> {
+pub(super) fn empty(dir: &Path) -> io::Result<()> {
     unlock(dir);
     let mut moved = 0;
     loop {

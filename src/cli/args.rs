@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::disk::DiskCommand;
 use super::url::ServiceUrl;
 use crate::model::InstanceId;
 
@@ -224,6 +225,9 @@ pub enum InstancesCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Snapshots and templates.
+    #[command(flatten)]
+    Disk(DiskCommand),
     /// Stop one and forget it. Its files stay, unless told otherwise.
     Remove {
         /// Which.

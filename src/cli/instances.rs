@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::args::{AskOptions, InstancesCommand, SessionsCommand};
 use super::caller::Caller;
 use super::client::ClientError;
-use super::drain;
 use super::progress::Progress;
 use super::table::Table;
 use super::units::{ago, ahead, size, time};
+use super::{disk, drain};
 use crate::model::InstanceId;
 
 /// Why a command on instances failed.
@@ -105,6 +105,7 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             let query = if *purge { "?purge=true" } else { "" };
             report(ask.control.json, &order(ask, Method::DELETE, of(id) + query)?)
         }
+        InstancesCommand::Disk(command) => disk::run(command),
         InstancesCommand::Logs { id, follow, lines, json } => logs(id, *follow, *lines, *json),
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod caller;
 mod client;
+mod disk;
 mod drain;
 mod engine;
 mod extensions;
@@ -19,6 +20,7 @@ pub use args::{
     AskOptions, Cli, Command, ConfigCommand, ControlOptions, DrainArgs, EngineCommand, ExtensionsCommand, InstancesCommand, OpenArgs,
     ServeArgs, SessionsCommand,
 };
+pub use disk::DiskCommand;
 pub use drain::run as run_drain;
 pub use engine::run as run_engine;
 pub use extensions::{run_extensions, run_open};

@@ -23,6 +23,12 @@ const DEFAULT_UIDS: RangeInclusive<u32> = 2_000_300_000..=2_000_399_999;
 /// Where the homes of instances are on an installed host.
 pub const HOMES: &str = "/data/instances";
 
+/// Where an operator's snapshots of homes are: a directory per instance.
+pub const SNAPSHOTS: &str = "/data/snapshots";
+
+/// Where it is said what homes begin with: a directory per class.
+pub const TEMPLATES: &str = "/data/templates";
+
 /// How a host is shared among instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosting {

@@ -23,7 +23,7 @@ pub(crate) use dashboard::{NO_PASSWORD, PLAIN};
 pub use error::ConfigError;
 pub use extensions::Extensions;
 pub use file::{Written, at_next_start};
-pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode};
+pub use hosting::{Base, Class, DEFAULT_CLASS, HOMES, Hosting, Limits as ClassLimits, Mount, Network, NetworkMode, SNAPSHOTS, TEMPLATES};
 pub use idle::Idle;
 pub use load::{BrokerConfig, Overrides, default_data_dir, load, load_for_broker, load_for_instance, parse_time};
 pub use login::{Login, PasswordFlags, PasswordSource};

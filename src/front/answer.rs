@@ -36,6 +36,7 @@ pub(super) enum ErrorCode {
     ExtensionFailed,
     NotFound,
     MethodNotAllowed,
+    Conflict,
     Internal,
     InstanceFailed,
     InstanceStopped,
@@ -69,6 +70,7 @@ impl ErrorCode {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ExtensionFailed | Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
             Self::TooManyInstances | Self::TooManyConnections | Self::Draining | Self::Starting | Self::InstanceStopped => {
@@ -102,6 +104,7 @@ impl ErrorCode {
             Self::InstanceNotFound => "instance_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::Conflict => "conflict",
             Self::Internal => "internal",
             Self::InstanceFailed => "instance_failed",
             Self::InstanceStopped => "instance_stopped",
@@ -159,6 +162,7 @@ impl ErrorCode {
             Self::InstanceNotFound => ("There is no such instance", "`hoody-code instances list` shows those that there are."),
             Self::NotFound => ("Nothing is here", "The editor is at the root of this address."),
             Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
+            Self::Conflict => ("Not as things are", "Do what the message says first, then try again."),
             Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),
             Self::InstanceFailed => ("The editor did not come up", "Try again. If it fails the same way, the lines below say why."),
             Self::InstanceStopped => {

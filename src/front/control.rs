@@ -19,10 +19,10 @@ use super::drain::{self, DrainOrder};
 use super::handlers::open::blocking;
 use super::handlers::{extensions, health};
 use super::request_id::RequestId;
-use super::{dashboard, gate, metrics, removal};
+use super::{dashboard, gate, metrics, removal, snapshots};
 use crate::instances::AcquireError;
 use crate::launch::{Known, LaunchError};
-use crate::model::{InstanceId, InstanceState, Usage};
+use crate::model::{DiskJob, InstanceId, InstanceState, Usage};
 use crate::proxy::{Body, Forwarded};
 use crate::sys;
 pub(super) use order::{Order, order};
@@ -141,7 +141,8 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
     }
     let order = order(request.method(), request.uri().path(), request.uri().query())?;
     match &order {
-        Order::List { .. }
+        Order::Disk(_, DiskJob::List {})
+        | Order::List { .. }
         | Order::Show(_)
         | Order::Log(_)
         | Order::Health
@@ -154,7 +155,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
         Order::Revoke(id) => tracing::info!(instance = id.as_ref().map(InstanceId::as_str), peer, "operator: sessions revoked"),
-        Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
+        Order::Disk(id, _) | Order::Start(id) | Order::Stop(id) | Order::Restart(id) | Order::Remove { id, .. } => {
             tracing::info!(instance = %id, peer, "operator: {} {}", request.method(), request.uri().path());
         }
     }
@@ -171,6 +172,7 @@ pub(super) async fn carry_out(app: &App, order: Order, headers: &HeaderMap) -> R
     let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
     match &order {
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
+        Order::Disk(id, job) => snapshots::answer(app, id, job.clone()).await,
         Order::Address => Ok(json(&Address { address: app.address() })),
         Order::Drain(what) => drain::answer(app, what),
         Order::Metrics => metrics::scrape(app, headers).await,

@@ -32,6 +32,7 @@ mod request_id;
 mod route;
 mod secrets;
 mod serve;
+mod snapshots;
 mod tls;
 mod transfer;
 mod upstreams;

@@ -11,7 +11,7 @@ use super::nap::Nap;
 use super::registry::Instances;
 use super::starter;
 use crate::launch::{Connector, Known, LaunchError, Left};
-use crate::model::{InstanceId, InstanceState, Usage};
+use crate::model::{DiskAnswer, DiskJob, InstanceId, InstanceState, Usage};
 
 /// How long one that was found running is kept at least, however long nobody had used it.
 const GRACE: Duration = Duration::from_secs(30);
@@ -163,6 +163,14 @@ impl Instances {
             state => state.is_at_rest(),
         });
         rests && instance.cell().machine.leases() == 0
+    }
+
+    /// Does a job on the files of an instance.
+    ///
+    /// # Errors
+    /// When it runs and must not, or with what stands in the way.
+    pub async fn disk(&self, id: &InstanceId, job: DiskJob) -> Result<DiskAnswer, LaunchError> {
+        self.0.launcher.disk(id, job).await
     }
 
     /// Lifts what holds a failed instance: the next request starts it.

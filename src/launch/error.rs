@@ -39,6 +39,12 @@ pub enum LaunchError {
     /// There is no such instance, or it does not run.
     #[error("there is no such instance")]
     NotRunning,
+    /// Not as things are.
+    #[error("{0}")]
+    Conflict(String),
+    /// This launcher has no such thing.
+    #[error("{0} are made by the broker: this daemon runs without one")]
+    Unsupported(&'static str),
     /// The broker said no, or cannot be reached.
     #[error("broker: {0}")]
     Broker(String),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskAnswer, DiskJob, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::sys::Stream;
 
 pub use error::LaunchError;
@@ -59,6 +59,14 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Where the files of `id` are, for people.
     fn files(&self, id: &InstanceId) -> PathBuf;
+
+    /// Does a job on the files of an instance. Where it runs and must not, that is an error.
+    ///
+    /// # Errors
+    /// When this launcher can do no such thing, or with what stands in the way.
+    fn disk(&self, _id: &InstanceId, _job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>> {
+        Box::pin(async { Err(LaunchError::Unsupported("snapshots and templates")) })
+    }
 
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::config::HOMES;
-use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
+use crate::model::{AbsolutePath, DiskAnswer, DiskJob, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
 use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
@@ -233,6 +233,16 @@ impl Launcher for SystemdLauncher {
 
     fn files(&self, id: &InstanceId) -> PathBuf {
         Path::new(HOMES).join(id.as_str())
+    }
+
+    fn disk(&self, id: &InstanceId, job: DiskJob) -> BoxFuture<'_, Result<DiskAnswer, LaunchError>> {
+        let request = BrokerRequest::Disk { id: id.clone(), what: job };
+        Box::pin(async move {
+            match self.broker.ask(&request).await? {
+                (BrokerAnswer::Disk(answer), _) => Ok(answer),
+                (other, _) => Err(LaunchError::Broker(format!("answered {other:?}"))),
+            }
+        })
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {

@@ -1,6 +1,7 @@
 //! Vocabulary: the words every other part speaks. Values are parsed once, at the edge, and carried as types.
 //! No input or output happens here.
 
+mod disk_job;
 mod disk_use;
 mod extension_id;
 mod extension_job;
@@ -16,6 +17,7 @@ mod reconnection_token;
 mod state;
 mod usage;
 
+pub use disk_job::{DiskAnswer, DiskJob, InvalidSnapshotName, Snapshot, SnapshotName};
 pub use disk_use::DiskUse;
 pub use extension_id::{ExtensionId, ExtensionSpec, InvalidExtension};
 pub use extension_job::{ExtensionJob, ExtensionNews, ExtensionView, FailureReason, InstalledExtension};

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::InstanceId;
+use crate::model::{DiskAnswer, DiskJob, InstanceId};
 
-/// The most bytes of a request: a verb and an id.
+/// The most bytes of a request: a verb and an id, and what a job on its files is about.
 pub const MAX_REQUEST: usize = 256;
 
 /// The most bytes of a reply: a page of [`BrokerRequest::List`].
@@ -79,6 +79,13 @@ pub enum BrokerRequest {
         /// Which.
         id: InstanceId,
     },
+    /// Do something with its files.
+    Disk {
+        /// Which.
+        id: InstanceId,
+        /// What.
+        what: DiskJob,
+    },
     /// Read the configuration again and apply changed limits to what runs. With braces, because of a variant without serde lets
     /// unknown fields pass.
     Reload {},
@@ -100,6 +107,7 @@ impl BrokerRequest {
             Self::List { .. } => "list",
             Self::Remove { .. } => "remove",
             Self::Purge { .. } => "purge",
+            Self::Disk { what, .. } => what.verb(),
             Self::Reload {} => "reload",
         }
     }
@@ -117,7 +125,8 @@ impl BrokerRequest {
             | Self::Reclaim { id, .. }
             | Self::Show { id }
             | Self::Remove { id }
-            | Self::Purge { id } => Some(id),
+            | Self::Purge { id }
+            | Self::Disk { id, .. } => Some(id),
             Self::List { .. } | Self::Reload {} => None,
         }
     }
@@ -148,6 +157,8 @@ pub enum BrokerAnswer {
     Unit(UnitStatus),
     /// To [`BrokerRequest::List`]; as many as fit.
     Units(Vec<UnitStatus>),
+    /// To [`BrokerRequest::Disk`].
+    Disk(DiskAnswer),
     /// To [`BrokerRequest::Purge`]: what is left and why, when something is.
     Left(String),
 }
@@ -162,6 +173,8 @@ pub enum RefusalCode {
     NotFound,
     /// The operator's configuration forbids it or makes it impossible.
     Configuration,
+    /// Not as things are: it runs, or the name is taken.
+    Conflict,
     /// systemd or the system said no.
     Failed,
 }
@@ -216,7 +229,8 @@ mod tests {
         let all = [
             BrokerRequest::Start { id: id.clone() },
             BrokerRequest::Reclaim { id: id.clone(), bytes: u64::MAX },
-            BrokerRequest::List { after: Some(id) },
+            BrokerRequest::List { after: Some(id.clone()) },
+            BrokerRequest::Disk { id, what: DiskJob::Restore { name: "y".repeat(63).parse().unwrap() } },
             BrokerRequest::Reload {},
         ];
         for request in all {
@@ -238,6 +252,8 @@ mod tests {
             r#"{"verb":"reload","id":"a"}"#,
             r#"{"verb":"exec","id":"a"}"#,
             r#"{"verb":"reclaim","id":"a","bytes":-1}"#,
+            r#"{"verb":"disk","id":"a"}"#,
+            r#"{"verb":"disk","id":"a","what":{"job":"list","uid":0}}"#,
             "",
         ] {
             assert!(parse(text).is_err(), "{text}");

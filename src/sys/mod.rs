@@ -1,6 +1,7 @@
 //! The only folder that talks to the kernel raw, and the only one with `unsafe`.
 //! Signatures are safe; descriptors go in and come out owned.
 
+mod btrfs;
 mod files;
 mod ksm;
 mod lock;
@@ -22,6 +23,10 @@ mod terminal;
 mod tree;
 mod users;
 
+pub use btrfs::{
+    GroupUse, Quotas, create_subvolume, delete_subvolume, enable_simple_quotas, group_use, is_btrfs, is_subvolume, limit_group,
+    nested_subvolumes, open_subvolume, quotas, seal_subvolume, snapshot_subvolume, subvolume_id, subvolume_made,
+};
 pub use files::{create_private_dir, write_atomic};
 pub use ksm::{host_merge_profit, merge_memory, merge_profit};
 pub use lock::DirLock;

@@ -83,6 +83,9 @@ fn what_is_wrong_has_a_message_and_a_status() {
     fails(&["stop", "../etc"], 2, "1 to 63");
     engine.behave("die");
     fails(&["start", "alice"], 75, "ended before it answered");
+    // There is one user for all here, and no snapshots.
+    fails(&["snapshot", "alice"], 75, "made by the broker");
+    fails(&["restore", "alice", "first"], 75, "made by the broker");
 
     let nowhere = Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["instances", "list", "--socket", "/nowhere/s"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(69));

@@ -25,6 +25,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("cat", "tests/vm/services"),
     ("chgrp", "tests/vm/moving"),
     ("useradd", "tests/vm/services"),
+    ("mkfs.btrfs", "tests/vm/disk"),
+    ("mount", "tests/vm/disk"),
+    ("systemd-tmpfiles", "tests/vm/disk"),
+    ("btrfs", "tests/vm/disk"),
     ("id=acme-web-code-1", "tests/vm/moving"),
     ("uid=$(stat", "tests/vm/moving"),
 ];
@@ -221,6 +225,7 @@ fn number_of(status: &str) -> &'static str {
         "FORBIDDEN" => "403",
         "NOT_FOUND" => "404",
         "METHOD_NOT_ALLOWED" => "405",
+        "CONFLICT" => "409",
         "PAYLOAD_TOO_LARGE" => "413",
         "UNSUPPORTED_MEDIA_TYPE" => "415",
         "TOO_MANY_REQUESTS" => "429",

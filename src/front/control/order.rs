@@ -4,7 +4,8 @@ use http::Method;
 
 use super::super::answer::{ApiError, ErrorCode};
 use super::super::drain::DrainOrder;
-use crate::model::InstanceId;
+use super::super::snapshots;
+use crate::model::{DiskJob, InstanceId};
 
 /// The routes on instances begin with this.
 const ROOT: &str = "/api/v1/instances";
@@ -35,6 +36,8 @@ pub(in super::super) enum Order {
     /// List or install extensions of an instance.
     Extensions(InstanceId),
     RemoveExtension(InstanceId, String),
+    /// Snapshots and templates.
+    Disk(InstanceId, DiskJob),
     /// End the sessions of one instance, or all.
     Revoke(Option<InstanceId>),
     Health,
@@ -67,6 +70,11 @@ pub(in super::super) fn order(method: &Method, path: &str, query: Option<&str>) 
     let name = parts.next();
     let (None, true) = (parts.next(), rest.is_empty() || rest.starts_with('/')) else { return Err(ApiError::not_found()) };
     let id = id.transpose().map_err(|e| ApiError::new(ErrorCode::InvalidInstance, e.to_string()))?;
+    if let Some(id) = &id
+        && let Some(job) = snapshots::job(method, verb, name)
+    {
+        return job.map(|job| Order::Disk(id.clone(), job));
+    }
     if let Some(name) = name {
         return match (method.as_str(), id, verb) {
             ("DELETE", Some(id), Some("extensions")) => Ok(Order::RemoveExtension(id, name.to_owned())),

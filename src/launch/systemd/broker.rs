@@ -33,6 +33,7 @@ impl Broker {
         match reply {
             BrokerReply::Ok(answer) => Ok((answer, fd)),
             BrokerReply::Refused { code: RefusalCode::NotFound, .. } => Err(LaunchError::NotRunning),
+            BrokerReply::Refused { code: RefusalCode::Conflict, message } => Err(LaunchError::Conflict(message)),
             BrokerReply::Refused { message, .. } => Err(LaunchError::Broker(message)),
         }
     }

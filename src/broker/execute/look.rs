@@ -1,0 +1,74 @@
+//! What is there, and how it does: nothing changes here.
+
+use super::Executor;
+use crate::broker::accounts::Account;
+use crate::broker::cgroup;
+use crate::broker::error::BrokerError;
+use crate::broker::policy::{Asker, Service};
+use crate::broker::systemd::UnitState;
+use crate::model::InstanceId;
+use crate::proto::{RunState, STOPPED_BY_OPERATOR, UnitStatus};
+
+/// The most instances in one answer to `list`: they fit into a packet.
+const PAGE: usize = 100;
+
+impl Executor {
+    pub(super) async fn show(&self, id: &InstanceId) -> Result<UnitStatus, BrokerError> {
+        let account = self.accounts.find(id)?.ok_or_else(|| BrokerError::NotFound(id.clone()))?;
+        let state = self.systemd.state(&cgroup::unit(id)).await?;
+        Ok(self.status(id.clone(), account, state))
+    }
+
+    pub(super) async fn list(&self, asker: &Asker, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
+        let config = Self::config().ok();
+        let owner = |id: &InstanceId| match &config {
+            Some(config) => Service(config.services.owner(id).map(str::to_owned)),
+            None => Service(self.records.run(id).service),
+        };
+        let wanted = |id: &InstanceId| after.is_none_or(|after| id > after) && asker.may(&owner(id));
+        let ids = self.accounts.list()?.into_iter().filter(wanted).take(PAGE);
+        let loaded = self.systemd.list("hoody-code-instance@*.service").await?;
+        let mut all = Vec::new();
+        for id in ids {
+            let Some(account) = self.accounts.find(&id)? else { continue };
+            let unit = cgroup::unit(&id);
+            // A unit that is not loaded does not run: no need to ask for each of a thousand.
+            let state = if loaded.contains(&unit) { self.systemd.state(&unit).await? } else { None };
+            all.push(self.status(id, account, state));
+        }
+        Ok(all)
+    }
+
+    fn status(&self, id: InstanceId, account: Account, state: Option<UnitState>) -> UnitStatus {
+        let run = self.records.run(&id);
+        let state = state.unwrap_or_default();
+        let run_state = match state.active.as_str() {
+            "active" => RunState::Active,
+            "failed" => RunState::Failed,
+            "" | "inactive" => RunState::Inactive,
+            _ => RunState::Changing,
+        };
+        // After a reboot nothing is known of earlier runs, and nothing held.
+        let by_operator = run_state == RunState::Inactive && run.engine.is_some() && !run.stopped;
+        UnitStatus {
+            id,
+            state: run_state,
+            result: if by_operator { STOPPED_BY_OPERATOR.to_owned() } else { result(&state) },
+            uid: account.uid,
+            engine: run.engine,
+            class: run.class,
+            since: if run_state == RunState::Active { state.active_since } else { 0 },
+            frozen: state.freezer.starts_with("fr"),
+        }
+    }
+}
+
+/// How a unit ended. systemd says `timeout` for the run-time limit and for a stop that took too long.
+fn result(state: &UnitState) -> String {
+    let ran = state.active_until.saturating_sub(state.active_since);
+    match state.result.as_str() {
+        "" => "success".to_owned(),
+        "timeout" if state.active_until > 0 && ran >= state.run_time => "time-limit".to_owned(),
+        other => other.to_owned(),
+    }
+}
