@@ -1,5 +1,6 @@
 //! The instances: which there are, what state they are in, who uses them, and what is remembered of each.
 
+mod census;
 mod clocks;
 mod connections;
 mod disks;

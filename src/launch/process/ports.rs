@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::net::TcpStream;
 
-use super::Belonging;
+use super::belonging::Belonging;
 use crate::model::Port;
 use crate::sys::{self, ListeningSocket, ProcessTable, Stream};
 
