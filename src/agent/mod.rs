@@ -43,6 +43,7 @@ fn start(argv: &[OsString], ksm: bool) -> io::Result<ExitCode> {
         // The editor is as good without it.
         eprintln!("hoody-code-broker agent: equal memory is not merged: {e}");
     }
+    sys::refuse_ioctls(&sys::WAYS_OUT_OF_A_GROUP)?;
     let engine = engine::Running::spawn(argv)?;
     let ending = Arc::new(serve::Ending::default());
     let place = Place::of(argv, Some(engine::own_env()));

@@ -85,8 +85,13 @@ impl Executor {
         }
         let _turn = match request.id() {
             // A look, and a way in, are safe while a job is under way, and must not wait for a slow one. And nobody waits for the kernel
-            // to push memory out: least of all who has come for what stands still.
-            Some(_) if matches!(request, BrokerRequest::Show { .. } | BrokerRequest::Connect { .. } | BrokerRequest::Reclaim { .. }) => {
+            // to push memory out, or for a job on files: least of all who has come for what stands still.
+            Some(_)
+                if matches!(
+                    request,
+                    BrokerRequest::Show { .. } | BrokerRequest::Connect { .. } | BrokerRequest::Reclaim { .. } | BrokerRequest::Thaw { .. }
+                ) =>
+            {
                 None
             }
             Some(id) => Some(self.turn(id).await),
@@ -148,11 +153,19 @@ impl Executor {
 
     async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
         let unit = cgroup::unit(id);
-        if !is_at_rest(self.systemd.state(&wipe_unit(id)).await?.as_ref()) {
-            return Err(BrokerError::Unit { action: "cannot start", unit, reason: "its files are being deleted".to_owned() });
+        for (job, reason) in [(wipe_unit(id), "its files are being deleted"), (disk::unit(id), "a job on its files is not done yet")] {
+            if !is_at_rest(self.systemd.state(&job).await?.as_ref()) {
+                return Err(BrokerError::Unit { action: "cannot start", unit, reason: reason.to_owned() });
+            }
         }
         match self.systemd.state(&unit).await? {
-            Some(state) if state.active == "active" && !self.records.run(id).stopped => return Ok(()),
+            Some(state) if state.active == "active" && !self.records.run(id).stopped => {
+                // Who asks for a start knows nothing of this run, or of how it was left.
+                if state.freezer.starts_with("fr") {
+                    self.systemd.thaw(&unit).await?;
+                }
+                return if self.records.run(id).lowered { self.weigh(id, false).await } else { Ok(()) };
+            }
             state if is_at_rest(state.as_ref()) => {}
             // Half up, half down, or begun by a broker that was ended before it was done.
             _ => self.stop(id).await?,

@@ -184,7 +184,8 @@ pub(super) fn of_wipe(id: &InstanceId, uid: u32, home: &Path, program: &Path) ->
 /// The properties of the unit that does something to files of an instance from outside. What it may reach is root's own, and homes.
 pub(super) fn of_volume(id: &InstanceId, program: &Path, order: String, output: OwnedFd) -> Vec<Property> {
     // Subvolumes; homes that are nobody else's to open; owners and modes of what is made for a tenant.
-    const CAPABILITIES: [u32; 5] = [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_SYS_ADMIN];
+    // And beyond a user's limit: until the old home is deleted there are two.
+    const CAPABILITIES: [u32; 6] = [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_SYS_ADMIN, CAP_SYS_RESOURCE];
     let argv = vec![text(program), "volume".to_owned(), order];
     vec![
         ("Description", format!("Files of hoody-code instance {id}").into()),
@@ -222,6 +223,7 @@ const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_FOWNER: u32 = 3;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_RESOURCE: u32 = 24;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -10,12 +10,15 @@ use tokio_util::task::TaskTracker;
 
 use super::error::BrokerError;
 use super::execute::{Executed, Executor};
-use super::policy;
+use super::policy::{self, Asker, Service};
 use crate::proto::{BrokerReply, BrokerRequest, MAX_REPLY, MAX_REQUEST};
 use crate::sys::{self, PacketListener, PacketSocket};
 
 /// The most connections at a time. The front opens one per request; what comes beyond waits in the kernel's queue.
 const MOST_CONNECTIONS: usize = 64;
+
+/// How many of them may be those of further services, all together: what they do, the host's main one must not feel.
+const MOST_OF_FURTHER: usize = 32;
 
 /// How long a connection may say nothing. The front sends at once.
 const IDLE: Duration = Duration::from_secs(10);
@@ -51,6 +54,7 @@ async fn serve(passed: Vec<(String, std::os::fd::OwnedFd)>) -> Result<(), String
     let listener = PacketListener::from_fd(socket).map_err(|e| format!("the socket that was passed: {e}"))?;
     let executor = Arc::new(Executor::new().await.map_err(|e| e.to_string())?);
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let further = Arc::new(Semaphore::new(MOST_OF_FURTHER));
     let conversations = TaskTracker::new();
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     loop {
@@ -62,9 +66,14 @@ async fn serve(passed: Vec<(String, std::os::fd::OwnedFd)>) -> Result<(), String
         match accepted {
             Ok((socket, permit)) => {
                 let executor = Arc::clone(&executor);
+                let is_main =
+                    matches!(socket.peer_uid().map(|peer| executor.asker(peer)), Ok(Ok(Asker::Root | Asker::Front(Service(None)))));
+                let place = if is_main { None } else { Some(Arc::clone(&further).try_acquire_owned()) };
+                // Too many of them: hung up on, and asked again.
+                let Ok(place) = place.transpose() else { continue };
                 conversations.spawn(async move {
                     converse(&executor, &socket).await;
-                    drop(permit);
+                    drop((permit, place));
                 });
             }
             Err(e) => {

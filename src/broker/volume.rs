@@ -133,7 +133,7 @@ impl Places {
         let (id, uid) = (&order.id, order.uid);
         match &order.what {
             What::Make { class } => self.make(id, uid, class).map(|()| DiskAnswer::Done),
-            What::Purge => self.purge(id).map(|()| DiskAnswer::Done),
+            What::Purge => self.purge(id, uid).map(|()| DiskAnswer::Done),
             What::Job(DiskJob::List {}) => self.list(id).map(DiskAnswer::Snapshots),
             What::Job(DiskJob::Snapshot { name }) => self.snapshot(id, name.as_ref(), order.running),
             What::Job(DiskJob::Delete { name }) => self.delete(id, name).map(|()| DiskAnswer::Done),

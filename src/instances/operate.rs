@@ -110,8 +110,13 @@ impl Instances {
     /// When it runs and cannot tell.
     pub async fn log(&self, id: &InstanceId) -> std::io::Result<Vec<String>> {
         let Some(instance) = self.known(id) else { return Ok(Vec::new()) };
-        let connector = instance.cell().connector.clone();
+        let (connector, nap) = {
+            let cell = instance.cell();
+            (cell.connector.clone(), cell.nap)
+        };
         match connector {
+            // Each question would lie in its queue until there is no room for one that matters.
+            Some(_) if nap == Nap::Frozen => Ok(vec!["It stands still: what it has printed is told when somebody uses it.".to_owned()]),
             Some(connector) => connector.log().await,
             None => Ok(instance.status().log),
         }

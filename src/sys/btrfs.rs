@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{fstat, fstatfs};
 
-pub use quota::{GroupUse, Quotas, enable_simple_quotas, group_use, limit_group, quotas};
+pub use quota::{GroupUse, Quotas, WAYS_OUT_OF_A_GROUP, enable_simple_quotas, group_use, limit_group, quotas};
 pub use search::nested_subvolumes;
 
 /// `BTRFS_SUPER_MAGIC` (linux/magic.h).

@@ -3,6 +3,7 @@
 
 mod btrfs;
 mod files;
+mod ioctl_filter;
 mod ksm;
 mod lock;
 #[cfg(feature = "front")]
@@ -24,10 +25,11 @@ mod tree;
 mod users;
 
 pub use btrfs::{
-    GroupUse, Quotas, create_subvolume, delete_subvolume, enable_simple_quotas, group_use, is_btrfs, is_subvolume, limit_group,
-    nested_subvolumes, open_subvolume, quotas, seal_subvolume, snapshot_subvolume, subvolume_id, subvolume_made,
+    GroupUse, Quotas, WAYS_OUT_OF_A_GROUP, create_subvolume, delete_subvolume, enable_simple_quotas, group_use, is_btrfs, is_subvolume,
+    limit_group, nested_subvolumes, open_subvolume, quotas, seal_subvolume, snapshot_subvolume, subvolume_id, subvolume_made,
 };
 pub use files::{create_private_dir, write_atomic};
+pub use ioctl_filter::refuse_ioctls;
 pub use ksm::{host_merge_profit, merge_memory, merge_profit};
 pub use lock::DirLock;
 #[cfg(feature = "front")]

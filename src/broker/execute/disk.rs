@@ -13,6 +13,11 @@ use crate::config::SNAPSHOTS;
 use crate::model::{DiskAnswer, DiskJob, InstanceId};
 use crate::proto::{BrokerAnswer, BrokerReply, MAX_REPLY};
 
+/// The unit of a job on the files of `id`.
+pub(super) fn unit(id: &InstanceId) -> String {
+    format!("hoody-code-volume@{id}.service")
+}
+
 impl Executor {
     /// Does a job of the operator's.
     pub(super) async fn disk(&self, id: &InstanceId, what: &DiskJob) -> Result<DiskAnswer, BrokerError> {
@@ -55,7 +60,7 @@ impl Executor {
 
     /// Runs the program, and reads what it says.
     async fn volume(&self, id: &InstanceId, account: Account, running: bool, what: What) -> Result<DiskAnswer, BrokerError> {
-        let unit = format!("hoody-code-volume@{id}.service");
+        let unit = unit(id);
         let failed = |reason: String| BrokerError::Unit { action: "no answer of", unit: unit.clone(), reason };
         let order = Order { id: id.clone(), uid: account.uid, running, what };
         let order = serde_json::to_string(&order).map_err(|e| failed(e.to_string()))?;

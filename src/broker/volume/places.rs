@@ -93,7 +93,9 @@ impl Place {
             let made = open_dir(self.fd(), name)?;
             fchmod(&made, Mode::RWXU)?;
             if let Some((source, rule)) = source {
-                copy(source, made.as_fd(), rule, 0)?;
+                // It is root's until it is given away: nothing in it may run with its owner's rights, and nobody may look into it.
+                copy(source, made.as_fd(), rule, 0o6000)?;
+                fchmod(&made, Mode::RWXU)?;
             }
             Ok(made)
         };
@@ -243,6 +245,7 @@ impl Places {
         let making = format!(".restoring-{id}");
         // Left by a run that was killed: it may be what was the home.
         if let Some(left) = homes.find(&making)? {
+            let _ = unseal(&left);
             homes.hand_over(&making, &shelf, name_of_now("interrupted-").as_str())?;
             let _ = seal(&left);
         }
@@ -258,6 +261,8 @@ impl Places {
         if owner != uid {
             return cleared(Err(VolumeError::Foreign(owner)), &homes, &making);
         }
+        // Its user may have made it unwritable, and then it cannot be moved.
+        unseal(&old).map_err(homes.error("open to changes", id.as_str()))?;
         let exchange = || {
             let exchanged = renameat_with(homes.fd(), &making, homes.fd(), id.as_str(), RenameFlags::EXCHANGE);
             exchanged.map_err(|e| homes.error("put in its place", id.as_str())(e.into()))
@@ -273,8 +278,14 @@ impl Places {
     }
 
     /// Deletes the snapshots of `id`; on btrfs also its home, because what its user has made there, he cannot always delete.
-    pub(super) fn purge(&self, id: &InstanceId) -> Result<(), VolumeError> {
+    pub(super) fn purge(&self, id: &InstanceId, uid: u32) -> Result<(), VolumeError> {
         let homes = Place::open(&self.homes)?;
+        if let Some(home) = homes.find(id.as_str())? {
+            let owner = fstat(&home).map_err(|e| homes.error("look at", id.as_str())(e.into()))?.st_uid;
+            if owner != uid && owner != rustix::process::geteuid().as_raw() {
+                return Err(VolumeError::Foreign(owner));
+            }
+        }
         for aside in [format!(".making-{id}"), format!(".restoring-{id}")] {
             homes.discard(&aside)?;
         }
@@ -312,6 +323,11 @@ fn settle(homes: &Place, id: &InstanceId, uid: u32, home: OwnedFd) -> Result<(),
 /// Where there are subvolumes, nobody can write to a snapshot.
 fn seal(volume: &OwnedFd) -> io::Result<()> {
     if sys::is_subvolume(volume) { sys::seal_subvolume(volume.as_fd(), true) } else { Ok(()) }
+}
+
+/// The opposite, for one that is to be moved.
+fn unseal(volume: &OwnedFd) -> io::Result<()> {
+    if sys::is_subvolume(volume) { sys::seal_subvolume(volume.as_fd(), false) } else { Ok(()) }
 }
 
 /// What has failed leaves nothing aside.

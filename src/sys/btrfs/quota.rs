@@ -104,6 +104,10 @@ pub fn enable_simple_quotas(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// By these whoever makes a subvolume or a snapshot may say himself which groups it is in: none at all, or a neighbour's. Without them it is
+/// in those of the subvolume that it lies in. `BTRFS_IOC_SNAP_CREATE_V2` and `BTRFS_IOC_SUBVOL_CREATE_V2`.
+pub const WAYS_OUT_OF_A_GROUP: [u32; 2] = [0x5000_9417, 0x5000_9418];
+
 /// Puts the subvolume `home`, and all within it, into the group of `user`, which may have `limit` bytes; none means no limit.
 ///
 /// # Errors
@@ -118,14 +122,15 @@ pub fn limit_group(home: BorrowedFd<'_>, user: u32, limit: Option<u64>) -> io::R
     // SAFETY: BTRFS_IOC_QGROUP_CREATE reads one `struct btrfs_ioctl_qgroup_create_args`: two of `__u64`.
     #[allow(unsafe_code)]
     exists(unsafe { control(home, request::<[u64; 2]>(WRITE, 42), &mut create) })?;
-    for id in std::iter::once(subvolume_id(home)?).chain(nested_subvolumes(home)?) {
+    let own = subvolume_id(home)?;
+    for id in std::iter::once(own).chain(nested_subvolumes(home)?) {
         let mut assign = [1, id, group];
         // SAFETY: BTRFS_IOC_QGROUP_ASSIGN reads one `struct btrfs_ioctl_qgroup_assign_args`: three of `__u64`.
         #[allow(unsafe_code)]
         let assigned = exists(unsafe { control(home, request::<[u64; 3]>(WRITE, 41), &mut assign) });
         match assigned {
-            // Gone meanwhile.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            // Gone meanwhile; the kernel then says either.
+            Err(e) if id != own && matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {}
             other => other?,
         }
     }

@@ -138,9 +138,9 @@ fn snapshots_are_limited_in_number_and_go_with_a_purge() {
     }
     assert!(matches!(host.places.snapshot(&host.id, None, false), Err(VolumeError::TooMany(_))));
     assert!(matches!(host.places.restore(&host.id, host.uid, &name("n0")), Err(VolumeError::TooMany(_))));
-    host.places.purge(&host.id).unwrap();
+    host.places.purge(&host.id, host.uid).unwrap();
     assert!(!host.top.path().join("snapshots/acme").exists());
-    host.places.purge(&host.id).unwrap();
+    host.places.purge(&host.id, host.uid).unwrap();
 }
 
 #[test]
