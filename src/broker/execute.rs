@@ -18,7 +18,7 @@ use super::properties::{self, Spec};
 use super::records::{NAME, RUNTIME, Records, Run, SHELL};
 use super::systemd::{Systemd, UnitState};
 use super::volumes::{self, Volumes};
-use crate::config::{self, BrokerConfig, NetworkMode};
+use crate::config::{self, BrokerConfig, NetworkMode, Services};
 use crate::engine::{self, Engine, ServerDirs, ServerOptions, ServerUser};
 use crate::model::InstanceId;
 use crate::proto::place;
@@ -33,6 +33,8 @@ pub(super) struct Executor {
     records: Records,
     program: PathBuf,
     busy: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
+    /// What the configuration said of services when it could last be read.
+    services: Mutex<Option<Services>>,
 }
 
 /// An answer, and what goes with it.
@@ -49,6 +51,7 @@ impl Executor {
             records: Records::new(RUNTIME),
             program,
             busy: Mutex::default(),
+            services: Mutex::default(),
         })
     }
 
@@ -59,18 +62,29 @@ impl Executor {
 
     /// Who the user `peer` is. Read from the disk each time, as everything is: a service that was just added may ask.
     pub(super) fn asker(&self, peer: u32) -> Result<Asker, BrokerError> {
-        // With a configuration that cannot be read there is the main service alone.
+        // Where nothing is known of others there is the main service alone.
         let further =
-            || Self::config().map_or_else(|_| Vec::new(), |config| config.services.names().map(|name| Some(name.to_owned())).collect());
+            || self.services().map_or_else(|_| Vec::new(), |services| services.names().map(|name| Some(name.to_owned())).collect());
         // The others are looked for only when it is not the main one.
         let services = std::iter::once(None).chain(std::iter::once_with(further).flatten()).map(Service);
         policy::asker(peer, services.map(|service| (service.clone(), sys::user_id(&service.user()).ok().flatten())))
     }
 
-    /// The service whose instance `id` is: as the configuration says, or, when that cannot be read, the one that has started it last.
+    /// Which instances are whose: as the configuration says, or as it last did, so that a mistake in it changes nobody's rights. The error
+    /// is for a broker that could not read it since it was started.
+    fn services(&self) -> Result<Services, BrokerError> {
+        let mut known = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        match (Self::config(), &*known) {
+            (Ok(config), _) => Ok(known.insert(config.services).clone()),
+            (Err(_), Some(services)) => Ok(services.clone()),
+            (Err(e), None) => Err(e),
+        }
+    }
+
+    /// The service whose instance `id` is; where the configuration does not say, the one that has started it last.
     fn owner(&self, id: &InstanceId) -> Service {
-        Service(match Self::config() {
-            Ok(config) => config.services.owner(id).map(str::to_owned),
+        Service(match self.services() {
+            Ok(services) => services.owner(id).map(str::to_owned),
             Err(_) => self.records.run(id).service,
         })
     }
@@ -78,6 +92,10 @@ impl Executor {
     /// Does what `request` says, if it is for `asker` to ask that.
     pub(super) async fn execute(&self, asker: &Asker, request: &BrokerRequest) -> Executed {
         if let (Asker::Front(front), Some(id)) = (asker, request.id()) {
+            if policy::takes_away(request) {
+                // A guess of whose it is must not be enough.
+                self.services()?;
+            }
             let owner = self.owner(id);
             if !asker.may(&owner) {
                 return Err(BrokerError::NotYours { id: id.clone(), owner, asker: front.clone() });

@@ -56,6 +56,11 @@ pub(super) fn asker(peer: u32, fronts: impl IntoIterator<Item = (Service, Option
     front.map(|(service, _)| Asker::Front(service)).ok_or(BrokerError::Stranger(peer))
 }
 
+/// Whether what `request` does to an instance's files or its place on the host cannot be taken back.
+pub(super) fn takes_away(request: &BrokerRequest) -> bool {
+    matches!(request, BrokerRequest::Remove { .. } | BrokerRequest::Purge { .. } | BrokerRequest::Disk { .. })
+}
+
 /// The request in `packet`.
 pub(super) fn parse(packet: &[u8]) -> Result<BrokerRequest, BrokerError> {
     serde_json::from_slice(packet).map_err(|e| BrokerError::Malformed(e.to_string()))

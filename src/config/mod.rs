@@ -19,6 +19,7 @@ mod touch;
 
 pub use checked::{Config, Instances, Launcher, Limits, ListenAddress, Log, LogFormat, Metrics, Page, Server, Touch};
 pub use dashboard::Dashboard;
+#[cfg(feature = "front")]
 pub(crate) use dashboard::{NO_PASSWORD, PLAIN};
 pub use error::ConfigError;
 pub use extensions::Extensions;

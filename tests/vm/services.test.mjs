@@ -82,6 +82,22 @@ for (const suite of ['trixie', 'bookworm']) {
       assert.equal(await host.cgroup('acme-web-code-1', 'memory.max'), String(4 * 2 ** 30));
     });
 
+    test('a mistake in the host\'s configuration changes nobody\'s rights', async () => {
+      const refused = async (verb, id, as) => (await host.broker({ verb, id }, { as })).refused?.message ?? '';
+      await vm.sh("cp -a /etc/hoody-code/config.toml /run/right; printf 'a mistake' >> /etc/hoody-code/config.toml");
+      try {
+        assert.equal((await host.broker({ verb: 'show', id: 'lab-1' }, { as: 'hoody-code-lab' })).ok.unit.state, 'active');
+        assert.match(await refused('purge', 'lab-1', 'hoody-code'), /lab/);
+        await vm.sh('systemctl restart hoody-code-broker', { timeout: 60_000 });
+        // It knows of no other service now, and takes nothing away on a guess.
+        assert.match(await refused('purge', 'acme-web-code-1', 'hoody-code'), /config\.toml/);
+        assert.match(await refused('purge', 'lab-1', 'hoody-code'), /config\.toml/);
+      } finally {
+        await vm.sh('cp -a /run/right /etc/hoody-code/config.toml');
+      }
+      assert.equal((await host.broker({ verb: 'show', id: 'lab-1' }, { as: 'hoody-code-lab' })).ok.unit.state, 'active');
+    });
+
     test('it sees nothing of the first one\'s', async () => {
       const pid = await show('MainPID', 'hoody-code@lab');
       assert.equal(await out(`ls /proc/${pid}/root/etc/hoody-code`), 'lab');

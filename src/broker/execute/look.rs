@@ -20,9 +20,9 @@ impl Executor {
     }
 
     pub(super) async fn list(&self, asker: &Asker, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
-        let config = Self::config().ok();
-        let owner = |id: &InstanceId| match &config {
-            Some(config) => Service(config.services.owner(id).map(str::to_owned)),
+        let services = self.services().ok();
+        let owner = |id: &InstanceId| match &services {
+            Some(services) => Service(services.owner(id).map(str::to_owned)),
             None => Service(self.records.run(id).service),
         };
         let wanted = |id: &InstanceId| after.is_none_or(|after| id > after) && asker.may(&owner(id));
