@@ -88,6 +88,10 @@ export const treeCpu = (pid) => tree(pid).reduce((sum, process) => sum + process
 /** CPU time in ms of one process alone. */
 export const ownCpu = (pid) => (stat(pid)?.own ?? 0) * TICK_MS;
 
+/** Time on a processor in µs that the threads which a process has now have had: finer than the ticks above. */
+export const onCpu = (pid) =>
+  fs.readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + Number(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]) / 1000, 0);
+
 /**
  * Watches how much of the machine others use: call what it gives back for their share since then, 0 to 1. Others is everything
  * that is not this process, its children and what they left behind; time that the hypervisor took counts too.

@@ -20,6 +20,12 @@ const ENGINES = 8;
 /** Instances that the front knows meanwhile. */
 const KNOWN = 200;
 
+/**
+ * Connections that are tried for each figure of the tables; the cheapest counts. Whether the thread that hears of a request is also the one
+ * that answers it is settled by chance when a connection begins, and is worth three times what is to be compared.
+ */
+const CONNECTIONS = 8;
+
 const rounded = (status) => Object.fromEntries(Object.entries(status).map(([key, mb]) => [key, round(mb, 1)]));
 
 /** Makes the daemon know an instance at rest: somebody follows what becomes of it, and goes away. */
@@ -61,8 +67,10 @@ export async function measureTables({ engine, policy, file }) {
       ['status of an instance', `/i/${last}/api/v1/code/status`],
       ['a static file of 40 kB', `/i/${last}${engine.base}/static/${file}`],
     ]) {
-      const ways = hosts.map((host, i) => ({ name: String(sizes[i]), address: host.daemon.address }));
-      latency[what] = await measure(ways, (address) => httpProbe(address, url));
+      const ways = hosts.map((host, i) => ({ name: String(sizes[i]), address: host.daemon.address, pid: host.daemon.pid }));
+      const rounds = [];
+      while (rounds.length < CONNECTIONS) rounds.push(await measure(ways, (address) => httpProbe(address, url)));
+      latency[what] = Object.fromEntries(ways.map(({ name }) => [name, rounds.map((round) => round[name]).sort((a, b) => a.cpuUs - b.cpuUs)[0]]));
     }
     return { sizes, memory, cpu, latency };
   } finally {
