@@ -104,7 +104,7 @@ async fn admit(mut context: Context, request: Request<Incoming>) -> Result<Respo
         (&Method::GET, path) => {
             let picture = path.strip_prefix("/_static/").or(Some("src/browser/media/favicon.ico").filter(|_| path == "/favicon.ico"));
             if let Some(picture) = picture.filter(|name| PICTURES.contains(name)) {
-                return files::own_file(&context, picture);
+                return files::own_file(&context, picture, false);
             }
         }
         _ => {}

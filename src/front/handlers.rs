@@ -36,6 +36,7 @@ use super::request_id::RequestId;
 use super::route::{PortForm, Route, Target, route};
 use super::transfer::{self, PortHost};
 use super::{access, gate};
+use crate::assets::takes_gzip;
 use crate::auth::Audience;
 use crate::config::Page;
 use crate::model::InstanceId;
@@ -119,6 +120,13 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
 async fn dispatch(context: Context, target: Target, request: Request<Incoming>, html: bool) -> Response<Body> {
     let live = Arc::clone(&context.live);
     let page = &live.config.page;
+    let builtin = if target == Target::Engine { engine::builtin(&context.app.engine, &request) } else { None };
+    if let Some(path) = &builtin
+        && let response = context.app.assets.respond(request.method(), path, request.headers())
+        && response.status() != StatusCode::NOT_FOUND
+    {
+        return response.map(Body::from);
+    }
     if let Target::Asset(path) = &target {
         let response = context.app.assets.respond(request.method(), path, request.headers());
         return match response.status() {
@@ -166,7 +174,7 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
         Target::ExtensionEvents => extensions::events(&context, &request),
         Target::Extension(name) => extensions::remove(&context, &name).await,
         Target::State => state::answer(&context, request).await,
-        Target::OwnFile(name) => files::own_file(&context, &name),
+        Target::OwnFile(name) => files::own_file(&context, &name, takes_gzip(request.headers())),
         Target::Manifest => Ok(files::manifest(page, &context.instance)),
         Target::UpdateCheck => Ok(files::update_check(&context.app.engine)),
         Target::Robots => Ok(answer::plain("text/plain; charset=utf-8", &b"User-agent: *\nDisallow: /\n"[..])),

@@ -43,6 +43,29 @@ fn the_workbench_comes_compressed_and_immutable_without_an_instance() {
 }
 
 #[test]
+fn what_comes_with_the_engine_is_not_asked_of_a_running_one() {
+    let engine = real_engine();
+    let daemon = Daemon::start(engine.dir(), "");
+    let resource = |file: &str| {
+        format!("{}/vscode-remote-resource?path={}&tkn=", engine.base(), engine.root().join(file).display().to_string().replace('/', "%2F"))
+    };
+    let theme = "extensions/theme-defaults/themes/2026-dark.json";
+    let packed = daemon.send("GET", &resource(theme), &[("Accept-Encoding", "br")]);
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("br")));
+    assert_eq!(daemon.get(&resource(theme)).body, std::fs::read(engine.root().join(theme)).unwrap());
+    assert_eq!(daemon.get("/api/v1/code/health").json()["instances"]["running"], 0);
+    // What is not in the static set is the engine's to answer, and what only looks like it, too.
+    let other = daemon.get(&resource("extensions/../product.json"));
+    assert_ne!(other.header("cache-control"), Some("public, max-age=31536000, immutable"), "{other:?}");
+    assert_eq!(daemon.get("/api/v1/code/health").json()["instances"]["running"], 1);
+    // Our own files are no larger than they have to be, either.
+    let page = daemon.get("/?folder=/").text();
+    let (_, rest) = page.split_once("/_static/touch/").unwrap();
+    let module = daemon.send("GET", &format!("/_static/touch/{}", rest.split('"').next().unwrap()), &[("Accept-Encoding", "gzip")]);
+    assert_eq!((module.status, module.header("content-encoding")), (200, Some("gzip")));
+}
+
+#[test]
 fn nothing_outside_the_static_set_is_served() {
     let engine = real_engine();
     let daemon = Daemon::start(engine.dir(), "");

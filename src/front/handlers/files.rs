@@ -10,6 +10,7 @@ use super::super::app::Context;
 use super::super::pages;
 use crate::config::Page;
 use crate::engine::Engine;
+use crate::engine::manifest::compressible;
 use crate::model::InstanceId;
 use crate::proxy::Body;
 
@@ -27,7 +28,15 @@ const FILES: [(&str, &str, &[u8]); 7] = [
 /// The page of a tab at which nobody was (`pages/attend.html` leads there).
 const ASLEEP: &str = "page/asleep";
 
-pub(in super::super) fn own_file(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
+/// One of our own files; `gzip` says whether its reader takes that.
+pub(in super::super) fn own_file(context: &Context, name: &str, gzip: bool) -> Result<Response<Body>, ApiError> {
+    let response = own_file_as_it_is(context, name)?;
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let smaller = kind.is_some_and(compressible);
+    Ok(if smaller { answer::packed(response, gzip) } else { response })
+}
+
+fn own_file_as_it_is(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
     if let Some((kind, content)) = context.live.custom.get(name) {
         return Ok(cached(kind, content, if name == "page/logo" { "max-age=300" } else { "public, max-age=31536000, immutable" }));
     }

@@ -2,14 +2,10 @@
 //! page that keeps the two together. No instance is started for it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -61,9 +57,6 @@ const MAX_PAGE: usize = 64;
 
 /// The most of VS Code's own profiles whose state comes along with a page.
 const MAX_PROFILES: usize = 16;
-
-/// Answers smaller than this are sent as they are.
-const WORTH_COMPRESSING: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,21 +153,9 @@ fn workspace(parameters: &Parameters) -> String {
     }
 }
 
-/// JSON, compressed where that is worth it: state is mostly words that come again and again.
+/// JSON, compressed: state is mostly words that come again and again.
 fn packed(value: &impl Serialize, gzip: bool) -> Response<Body> {
-    let mut response = answer::json(value);
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if let Body::Full(bytes) = response.body()
-        && gzip
-        && bytes.len() >= WORTH_COMPRESSING
-    {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        if let Ok(small) = encoder.write_all(bytes).and_then(|()| encoder.finish()) {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            *response.body_mut() = small.into();
-        }
-    }
-    response
+    answer::packed(answer::json(value), gzip)
 }
 
 #[cfg(test)]
