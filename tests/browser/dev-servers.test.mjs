@@ -79,6 +79,21 @@ test('Next.js in dev mode, and an edit that shows at once', scene(async (stage) 
   await hotReload(other, shop, 'sed -i s/Bonjour/Ahoj/ app/page.js', 'Ahoj from Next');
 }));
 
+test("webpack's dev server, and an edit that shows at once", scene(async (stage) => {
+  const project = await npmProject('webpack', path.join(stage.directory, 'webpack'));
+  const shop = await workshop(stage, project);
+  const [below, own] = [await freePort(), await freePort()];
+  const webpack = `${process.execPath} node_modules/webpack/bin/webpack.js serve`;
+  await shop.type(`BASE=/absproxy/${below}/ ${webpack} --port ${below} </dev/null >below.log 2>&1 & ${webpack} --port ${own} </dev/null >own.log 2>&1 &`);
+  for (const [url, from, to] of [
+    [shop.pathForm('absproxy', below), 'Hello', 'Bonjour'],
+    [shop.hostForm(own), 'Bonjour', 'Ahoj'],
+  ]) {
+    const page = await shop.see(url, `${from} from webpack`);
+    await hotReload(page, shop, `sed -i s/${from}/${to}/ src/words.js`, `${to} from webpack`);
+  }
+}));
+
 test('FastAPI with a websocket', scene(async (stage) => {
   const bin = await python();
   fs.copyFileSync(new URL('apps/python/chat.py', import.meta.url), path.join(stage.project, 'chat.py'));
