@@ -10,7 +10,7 @@ cargo_deny=0.20.2
 # g++, make, python3 and libkrb5-dev compile VS Code's native modules, gcc the daemon's C dependencies.
 build_packages=(ca-certificates g++ gcc libc6-dev libkrb5-dev make pkg-config python3)
 # python3-venv holds the dev servers that come from PyPI; caddy, haproxy and nginx stand in front of the service in tests of its browser side.
-test_packages=(caddy chromium curl fonts-dejavu-core git haproxy nginx-light openssl procps python3-venv testssl.sh)
+test_packages=(caddy chromium curl fonts-dejavu-core git haproxy nginx-light openssl procps puma python3-venv ruby-rails testssl.sh)
 bench_packages=(nginx-light wrk)
 # What packages are made and checked with: dpkg-deb and rpmbuild, lintian and rpmlint.
 package_packages=(cpio dpkg-dev file gzip lintian rpm rpmlint xz-utils zstd)

@@ -109,6 +109,19 @@ test('FastAPI with a websocket', scene(async (stage) => {
   }
 }));
 
+test('Rails takes a form from its own page, and knows its name', scene(async (stage) => {
+  const ships = path.join(stage.directory, 'rails');
+  fs.cpSync(new URL('apps/rails', import.meta.url), ships, { recursive: true });
+  const shop = await workshop(stage, ships);
+  const port = await freePort();
+  await shop.type(`puma --port ${port} config.ru </dev/null >rails.log 2>&1 &`);
+  const page = await shop.see(shop.hostForm(port), 'Hello from Rails');
+  await page.getByRole('textbox').fill('Pinta');
+  await page.getByRole('button').click();
+  await page.locator('p', { hasText: 'Pinta' }).waitFor();
+  assert.equal(page.url(), shop.hostForm(port), 'it redirects to a whole URL of its own');
+}));
+
 test('JupyterLab runs a cell', scene(async (stage) => {
   const bin = await python();
   const notebook = { nbformat: 4, nbformat_minor: 5, metadata: { kernelspec: { name: 'python3', display_name: 'Python 3', language: 'python' } },
