@@ -245,7 +245,7 @@ impl Executor {
         let home = self.volumes.owned(id)?;
         let others = self.volumes.others(id)?;
         let taken = |uid| accounts::is_taken(uid) || others.contains(&uid);
-        self.accounts.obtain(id, &config.hosting.uids, home, taken)
+        self.accounts.obtain(id, &config.hosting.uids_of(id), home, taken)
     }
 
     /// Remembered first: a broker that is ended in between leaves one that is stopped again, not one that the operator is blamed for.

@@ -185,6 +185,8 @@ fn cause(result: &str, told: Option<&AgentAnswer>) -> EndCause {
         (_, "oom-kill") | (Some(AgentAnswer::Ended { out_of_memory: true, .. }), _) => EndCause::OutOfMemory,
         (_, "time-limit") => EndCause::TimeLimit,
         (Some(AgentAnswer::Ended { status, .. }), _) => EndCause::Crashed { status: status.clone() },
+        // Nobody was left to say a word: all of it was killed at once, as systemd-oomd and the kernel do for want of memory.
+        (None, "signal") => EndCause::OutOfMemory,
         // Ended in good order, and not by us: `systemctl stop`. `timeout` is the same with a process that would not listen.
         (_, SUCCESS | STOPPED_BY_OPERATOR | "timeout") => EndCause::StoppedByOperator,
         (_, other) => EndCause::Crashed { status: other.to_owned() },
@@ -330,8 +332,9 @@ mod tests {
         assert_eq!(cause("timeout", None), EndCause::StoppedByOperator);
         assert_eq!(cause("time-limit", None), EndCause::TimeLimit);
         assert_eq!(cause("oom-kill", None), EndCause::OutOfMemory);
+        assert_eq!(cause("signal", None), EndCause::OutOfMemory);
         assert_eq!(cause("exit-code", Some(&ended(true))), EndCause::OutOfMemory);
         assert_eq!(cause("exit-code", Some(&ended(false))), EndCause::Crashed { status: "signal: 9".into() });
-        assert_eq!(cause("signal", None), EndCause::Crashed { status: "signal".into() });
+        assert_eq!(cause("core-dump", None), EndCause::Crashed { status: "core-dump".into() });
     }
 }

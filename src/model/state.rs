@@ -60,7 +60,7 @@ pub enum FailureCause {
         /// Exit status in words.
         status: String,
     },
-    /// It used more memory than it may, and was ended for it.
+    /// It used more memory than it may, or than the host has, and was ended for it.
     OutOfMemory,
     /// It has run for as long as it may.
     TimeLimit,
@@ -151,7 +151,7 @@ impl std::fmt::Display for FailureCause {
             Self::DiedEarly { status } => write!(f, "ended before it answered ({status})"),
             Self::Timeout { seconds } => write!(f, "did not answer within {seconds} seconds"),
             Self::Crashed { status } => write!(f, "ended while running ({status})"),
-            Self::OutOfMemory => f.write_str("used more memory than it may, and was ended"),
+            Self::OutOfMemory => f.write_str("was ended for want of memory"),
             Self::TimeLimit => f.write_str("has run for as long as it may"),
             Self::StoppedByOperator => f.write_str("was stopped by the operator"),
             Self::NoRoom => f.write_str("found no free place"),

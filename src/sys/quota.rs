@@ -9,15 +9,22 @@ use rustix::fs::{Mode, OFlags, open};
 /// The unit of block limits in `struct dqblk`, bytes: `QIF_DQBLKSIZE` of linux/quota.h.
 const BLOCK: u64 = 1024;
 
-/// Sets the most bytes that files of `uid` may take on the file system of `dir`; none means no limit. Rounded down to whole KiB, but
-/// not to none. Limits on the number of files are left as they are.
+/// The least number of files that goes with a limit: a small one is still enough for a project with its packages.
+const FILES: u64 = 1 << 16;
+
+/// Bytes of a limit for each file that may be there: files without content take none, and a file system has only so many.
+const BYTES_PER_FILE: u64 = 4096;
+
+/// Sets the most bytes that files of `uid` may take on the file system of `dir`, and how many they may be; none means no limit. Rounded
+/// down to whole KiB, but not to none.
 ///
 /// # Errors
 /// `Unsupported` when the file system keeps no quotas of users, or the kernel is older than 5.14; `PermissionDenied` without
 /// `CAP_SYS_ADMIN`; `ReadOnlyFilesystem` when the mount we see is read-only.
 pub fn set_user_quota(dir: &Path, uid: u32, limit: Option<u64>) -> io::Result<()> {
     let hard = limit.map_or(0, |bytes| (bytes / BLOCK).max(1));
-    let mut block = libc::dqblk { dqb_bhardlimit: hard, dqb_valid: libc::QIF_BLIMITS, ..none() };
+    let files = limit.map_or(0, |bytes| (bytes / BYTES_PER_FILE).max(FILES));
+    let mut block = libc::dqblk { dqb_bhardlimit: hard, dqb_ihardlimit: files, dqb_valid: libc::QIF_LIMITS, ..none() };
     control(dir, libc::Q_SETQUOTA, uid, &mut block)
 }
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { Host } from './host.mjs';
+import { Host, SLICE } from './host.mjs';
 
 const MB = 2 ** 20;
 
@@ -55,6 +55,12 @@ describe('limits', { timeout: 180_000 }, () => {
       'cpu.max': 'max 100000', 'io.weight': '100', 'pids.max': '4096',
     });
     for (const pid of [await host.pid('otto'), await host.engine('otto')]) assert.equal(await openFiles(pid), '65536 65536');
+  });
+
+  test('of all of them together: the host keeps a part for itself', async () => {
+    const { stdout } = await host.vm.sh(`awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo; cd ${SLICE}; cat memory.high memory.max pids.max`);
+    const [total, high, max, tasks] = stdout.trim().split('\n').map(Number);
+    assert.ok(Math.abs(high / total - 0.85) < 0.01 && Math.abs(max / total - 0.9) < 0.01 && tasks > 0, stdout);
   });
 
   const small = { 'memory.high': String(300 * MB), 'memory.max': String(350 * MB), 'memory.swap.max': String(64 * MB), 'cpu.weight': '50',

@@ -171,7 +171,7 @@ describe('the service', { timeout: 240_000 }, () => {
     const entries = await vm.journal('HOODY_INSTANCE=carol');
     for (const unit of everything) assert.ok(of(entries).includes(unit), `${unit} is not among ${of(entries)}`);
     assert.ok(entries.every((entry) => !/alice/.test(entry.MESSAGE)));
-    assert.deepEqual(of(await vm.journal('INSTANCE=carol')), ['hoody-code-instance@carol.service'], 'what the unit itself says');
+    assert.deepEqual(of(await vm.journal('INSTANCE=carol')), ['hoody-code-instance@carol.service', 'hoody-code-network@carol.service'], 'what its units say');
     const logs = await out('hoody code instances logs carol --lines 1000 --json');
     const told = logs.split('\n').map((line) => JSON.parse(line));
     for (const unit of everything) assert.ok(of(told).includes(unit), `instances logs: ${unit} is not among ${of(told)}`);
