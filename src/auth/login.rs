@@ -41,6 +41,8 @@ pub struct Auth {
     writing: Mutex<()>,
     throttle: Mutex<Throttle>,
     queue: Mutex<HashMap<Epoch, usize>>,
+    /// The line of browsers that have been here before: strangers cannot fill it.
+    queue_of_known: Mutex<HashMap<Epoch, usize>>,
     tickets: Mutex<Tickets>,
     strangers: Arc<Semaphore>,
     known: Arc<Semaphore>,
@@ -132,6 +134,7 @@ impl Auth {
             writing: Mutex::default(),
             throttle: Mutex::new(Throttle::new()),
             queue: Mutex::default(),
+            queue_of_known: Mutex::default(),
             tickets: Mutex::default(),
             strangers: Arc::new(Semaphore::new(CHECKS)),
             known: Arc::new(Semaphore::new(CHECKS_OF_KNOWN)),
@@ -172,7 +175,7 @@ impl Auth {
             Ok(ticket) => ticket,
             Err(wait) => return Ok(Outcome::Throttled(wait)),
         };
-        let Some(_place) = Place::take(&self.queue, tried) else {
+        let Some(_place) = Place::take(if known.is_some() { &self.queue_of_known } else { &self.queue }, tried) else {
             lock(&self.throttle).give_back(&ticket);
             return Ok(Outcome::Throttled(QUEUE_FULL));
         };

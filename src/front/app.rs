@@ -14,6 +14,7 @@ use super::handlers::custom::CustomFiles;
 use super::request_id::RequestId;
 use super::secrets::Secrets;
 use super::upstreams::Upstreams;
+use super::vitals::Vitals;
 use crate::assets::Assets;
 use crate::auth::{Auth, Session};
 use crate::config::Config;
@@ -41,6 +42,7 @@ pub(super) struct App {
     https_port: OnceLock<u16>,
     address: OnceLock<String>,
     live: RwLock<Arc<Live>>,
+    pub(super) vitals: Vitals,
     /// When the daemon came up.
     pub(super) started: jiff::Timestamp,
     /// Cancelled when the daemon is to stop: streams without an end watch it.
@@ -79,6 +81,7 @@ impl App {
             https_port: OnceLock::new(),
             address: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),
+            vitals: Vitals::default(),
             started: jiff::Timestamp::now(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),

@@ -16,11 +16,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::app::{App, Peer};
 use super::counted::{Counted, Place};
+use super::doors::Permit;
 use super::linger::Lingering;
 use super::listener::Kind;
 use super::request_id::{self, RequestId};
@@ -40,7 +40,7 @@ pub(super) struct Arrival {
     pub(super) client: Option<SocketAddr>,
     pub(super) kind: Kind,
     /// Kept until the connection ends, a websocket that it has become included.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
 }
 
 /// Serves one connection until it ends or the daemon drains.

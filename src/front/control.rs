@@ -176,7 +176,7 @@ pub(super) async fn carry_out(app: &App, order: Order, headers: &HeaderMap) -> R
         Order::Address => Ok(json(&Address { address: app.address() })),
         Order::Drain(what) => drain::answer(app, what),
         Order::Metrics => metrics::scrape(app, headers).await,
-        Order::Health => Ok(health::report(app, None, headers)),
+        Order::Health => Ok(health::report(app, None, headers).await),
         Order::Revoke(id) => {
             revoke(app, id.as_ref())?;
             Ok(json(&Revoked { revoked: id.as_ref().map_or("all", InstanceId::as_str) }))

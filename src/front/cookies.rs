@@ -60,19 +60,15 @@ impl Jar<'_> {
     /// All values of the cookie `kind` in `headers`.
     pub(super) fn values<'h>(&self, kind: Kind, headers: &'h HeaderMap) -> Vec<&'h str> {
         let plain = self.name(kind);
-        let wanted = |name: &[u8]| {
-            if !self.secure {
-                return name == plain.as_bytes();
-            }
-            // Only these cannot come from an unencrypted page or, the first of them, from a neighbour's host name.
-            name.strip_prefix(b"__Host-").or_else(|| name.strip_prefix(b"__Secure-")).is_some_and(|rest| rest == plain.as_bytes())
+        // Only these cannot come from an unencrypted page or, the first of them, from a neighbour's host name: of the others he could send
+        // so many that it is not looked at.
+        let prefixes: &[&str] = if self.secure { &["__Host-", "__Secure-"] } else { &[""] };
+        let names: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}{plain}=")).collect();
+        let of = |name: &String| {
+            let values = pairs(headers).filter_map(|pair| std::str::from_utf8(pair.strip_prefix(name.as_bytes())?).ok());
+            values.take(MOST_VALUES).collect::<Vec<_>>()
         };
-        pairs(headers)
-            .filter_map(|pair| pair.iter().position(|b| *b == b'=').map(|at| (&pair[..at], &pair[at + 1..])))
-            .filter(|(name, _)| wanted(name))
-            .filter_map(|(_, value)| std::str::from_utf8(value).ok())
-            .take(MOST_VALUES)
-            .collect()
+        names.iter().flat_map(of).take(MOST_VALUES).collect()
     }
 
     /// The scope under which the cookie `kind` came with `headers`.
@@ -205,6 +201,9 @@ mod tests {
         assert_eq!(jar(false).values(Kind::Session, &sent), ["x"]);
         assert_eq!(jar(true).values(Kind::Session, &sent), ["y", "z"], "an unencrypted page's cookie counts for nothing");
         assert!(jar(true).values(Kind::Device, &sent).is_empty());
+        let neighbours = "__Secure-hoody-code-session-alice=no; ".repeat(100);
+        let crowded = headers("cookie", &[format!("{neighbours}__Host-hoody-code-session-alice=own").as_str()]);
+        assert_eq!(jar(true).values(Kind::Session, &crowded)[0], "own", "what only this host can have set comes first");
         let many = headers("cookie", &["hoody-code-session-alice=1; ".repeat(100).as_str()]);
         assert_eq!(jar(false).values(Kind::Session, &many).len(), MOST_VALUES);
     }

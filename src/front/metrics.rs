@@ -70,7 +70,7 @@ async fn snapshot(app: &App) -> Registry {
     let mut registry = Registry::default();
     process(app, &mut registry);
     let ours = registry.sub_registry_with_prefix("hoody_code");
-    service(app, ours);
+    service(app, ours).await;
     host(app, ours);
     merged(ours);
     instances(app, ours).await;
@@ -89,9 +89,9 @@ fn process(app: &App, registry: &mut Registry) {
     registry.register_with_unit("start_time", "When the process came up, since the epoch", Unit::Seconds, started);
 }
 
-fn service(app: &App, registry: &mut Registry) {
+async fn service(app: &App, registry: &mut Registry) {
     let census = app.instances.census();
-    let (used, reasons) = health::state(app, &census);
+    let (used, reasons) = health::state(app, &census).await;
     registry.register_with_unit("heap", "Memory that the allocator has handed out", Unit::Bytes, gauge(used.heap));
     registry.register("healthy", "1 when the service can do its work, else 0", gauge(u64::from(reasons.is_empty())));
     let degraded = reasons.iter().map(|reason| ([("reason", *reason)], 1));

@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod cookies;
 mod counted;
+mod crowd;
 mod dashboard;
 mod disks;
 mod doors;
@@ -36,6 +37,7 @@ mod snapshots;
 mod tls;
 mod transfer;
 mod upstreams;
+mod vitals;
 
 pub use error::ServeError;
 pub use listener::{Bound, Kind, bind};

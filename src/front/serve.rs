@@ -148,7 +148,7 @@ pub async fn serve(
     service: Service,
     listeners: Vec<Bound>,
     mut reloads: mpsc::Receiver<()>,
-    read: impl Fn() -> Result<Config, ConfigError>,
+    read: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let app = Arc::clone(&service.app);
@@ -183,12 +183,22 @@ pub async fn serve(
     let instances = app.instances.clone();
     let mut tending = tokio::spawn(async move { instances.tend().await });
     tokio::pin!(stop);
+    let read = Arc::new(read);
+    let mut reloading = None;
     let result = loop {
         let accepted = tokio::select! {
             () = &mut stop => break Ok(()),
             Some(error) = breakage.recv() => break Err(error),
-            Some(()) = reloads.recv() => {
-                reload(&app, &read);
+            Some(()) = reloads.recv(), if reloading.is_none() => {
+                notify(&[NotifyState::Reloading]);
+                let (app, read) = (Arc::clone(&app), Arc::clone(&read));
+                // Aside: each password that is not hashed is hashed again, and with hundreds of them that takes longer than a watchdog waits.
+                reloading = Some(tokio::task::spawn_blocking(move || read_again(&app, &*read)));
+                continue;
+            }
+            Some(read) = async { Some(reloading.as_mut()?.await) } => {
+                reloading = None;
+                reload(&app, read.unwrap_or_else(|e| Err(ServeError::System { what: "read the configuration", source: io::Error::other(e) })));
                 continue;
             }
             _ = &mut tending => break Err(ServeError::System { what: "tend the instances", source: io::ErrorKind::BrokenPipe.into() }),
@@ -201,7 +211,7 @@ pub async fn serve(
                 notify(&[NotifyState::Watchdog]);
                 continue;
             }
-            accepted = next(&doors) => accepted,
+            accepted = next(&doors, |ip| app.live().config.server.trusted_proxies.contains(&ip.to_canonical())) => accepted,
         };
         match accepted {
             Ok(arrival) => {
@@ -302,9 +312,16 @@ async fn finish(app: &App, connections: &TaskTracker) {
     app.instances.shut_down().await;
 }
 
-fn reload(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) {
-    notify(&[NotifyState::Reloading]);
-    match read().map_err(ServeError::from).and_then(|config| app.secrets.reload(&config).map(|()| config)) {
+/// The configuration as it is now, with its passwords and certificates in force. Blocks.
+fn read_again(app: &App, read: &impl Fn() -> Result<Config, ConfigError>) -> Result<Config, ServeError> {
+    let config = read()?;
+    app.secrets.reload(&config)?;
+    Ok(config)
+}
+
+/// Takes what was read into force, and tells what it changes.
+fn reload(app: &App, read: Result<Config, ServeError>) {
+    match read {
         Ok(config) => {
             let old = app.live();
             for name in needs_restart(&old.config, &config) {

@@ -12,9 +12,6 @@ use super::super::app::{App, Context};
 use crate::proxy::Body;
 use crate::sys;
 
-/// Below this much room on the data disk, editors begin to fail in strange ways: settings, logs and backups no longer fit.
-const LEAST_DISK: u64 = 64 << 20;
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Health<'a> {
@@ -49,14 +46,14 @@ struct Census {
     limit: usize,
 }
 
-pub(super) fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
-    report(&context.app, context.peer.local.map(|address| address.ip()), headers)
+pub(super) async fn answer(context: &Context, headers: &HeaderMap) -> Response<Body> {
+    report(&context.app, context.peer.local.map(|address| address.ip()), headers).await
 }
 
 /// The same for whoever has asked at `ip`; none for a unix socket.
-pub(in super::super) fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMap) -> Response<Body> {
+pub(in super::super) async fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMap) -> Response<Body> {
     let census = app.instances.census();
-    let (used, reasons) = state(app, &census);
+    let (used, reasons) = state(app, &census).await;
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         service: "hoody-code",
@@ -79,32 +76,15 @@ pub(in super::super) fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMa
 }
 
 /// What we use, and what keeps us from doing our work; nothing when all is well.
-pub(in super::super) fn state(app: &App, census: &ByState) -> (sys::Resources, Vec<&'static str>) {
-    let (used, mut reasons) = match sys::resources() {
-        Ok(used) => (used, Vec::new()),
-        Err(_) => (sys::Resources { rss: 0, heap: sys::heap_bytes(), fds: 0, fd_limit: 1, cpu_seconds: 0.0 }, vec!["resources_unreadable"]),
-    };
-    reasons.extend(find_reasons(app, &app.live().config.server.data_dir, &used, census));
+pub(in super::super) async fn state(app: &App, census: &ByState) -> (sys::Resources, Vec<&'static str>) {
+    let (used, mut reasons) = app.vitals.look(app).await;
+    reasons.extend(find_reasons(app, census));
     (used, reasons)
 }
 
 /// What keeps the service from doing its work, if only for the next one who comes.
-fn find_reasons(app: &App, data_dir: &std::path::Path, used: &sys::Resources, census: &ByState) -> Vec<&'static str> {
+fn find_reasons(app: &App, census: &ByState) -> Vec<&'static str> {
     let mut reasons = Vec::new();
-    if !app.engine.node().is_file() || !app.engine.root().is_dir() {
-        reasons.push("engine_missing");
-    }
-    match sys::free_disk(data_dir) {
-        Ok(free) if free < LEAST_DISK => reasons.push("disk_full"),
-        Ok(_) => {}
-        Err(_) => reasons.push("data_dir_missing"),
-    }
-    if tempfile::Builder::new().prefix(".health").tempfile_in(data_dir).is_err() {
-        reasons.push("data_dir_not_writable");
-    }
-    if used.fds.saturating_mul(10) > used.fd_limit.saturating_mul(9) {
-        reasons.push("descriptors_exhausted");
-    }
     let count = |state| census.get(state).copied().unwrap_or(0);
     // One that fails may be its own fault; all of them are ours.
     let some_run = count("running") + count("starting") + count("stopping") > 0;
