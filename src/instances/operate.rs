@@ -29,8 +29,8 @@ impl Instances {
         let mut running = 0;
         for (id, left) in self.0.launcher.adopt().await? {
             let now = Instant::now();
-            if self.known(&id).is_some_and(|known| !known.status().state.is_at_rest()) {
-                // A request was here first.
+            if self.known(&id).is_some_and(|known| !known.status().state.is_at_rest() || known.cell().machine.is_leaving()) {
+                // A request was here first, or it is being removed and the entry is to stay.
                 continue;
             }
             let longest = settings.unused(&id).stop_after.map_or(Duration::MAX, |time| time.saturating_sub(GRACE));
@@ -138,21 +138,16 @@ impl Instances {
         self.0.launcher.inventory().await
     }
 
-    /// Stops an instance and forgets it; with `purge`, deletes its files.
+    /// Begins to remove an instance.
     ///
     /// # Errors
-    /// When there is none, or with what could not be deleted.
-    pub async fn remove(&self, id: &InstanceId, purge: bool) -> Result<(), LaunchError> {
+    /// When somebody does that already.
+    pub fn begin_removal(&self, id: &InstanceId) -> Result<Removal, LaunchError> {
         let instance = self.instance(id);
-        self.stop_by(&instance, Event::HoldWanted).await;
-        if !instance.status().state.is_at_rest() {
-            return Err(LaunchError::Unkillable(1));
+        if !instance.cell().machine.begin_removal() {
+            return Err(LaunchError::Conflict(format!("{id} is being removed already")));
         }
-        let removed = self.0.launcher.remove(id, purge).await;
-        // Known or not, it is nothing special any more: whoever opens its URL gets a new one.
-        self.table().remove(id);
-        self.0.held.set(id, false);
-        removed
+        Ok(Removal { instances: self.clone(), instance, stopped: false })
     }
 
     /// Where the files of `id` are, for people.
@@ -193,5 +188,44 @@ impl Instances {
         let instance = self.instance(id);
         self.stop_by(&instance, Event::HoldWanted).await;
         instance.status().state.is_at_rest()
+    }
+}
+
+/// An instance that is being removed: once it is stopped, nothing starts it, whoever wants that. Whoever removes it drops this when all of
+/// it is gone, also what is remembered of it elsewhere; from then on its id is like one that nobody has ever used.
+pub struct Removal {
+    instances: Instances,
+    instance: Arc<Instance>,
+    stopped: bool,
+}
+
+impl Removal {
+    /// Stops it and forgets it; with `purge`, deletes its files.
+    ///
+    /// # Errors
+    /// When there is none, or with what could not be deleted.
+    pub async fn carry_out(&mut self, purge: bool) -> Result<(), LaunchError> {
+        self.instances.stop_by(&self.instance, Event::HoldWanted).await;
+        if !self.instance.status().state.is_at_rest() {
+            return Err(LaunchError::Unkillable(1));
+        }
+        self.stopped = true;
+        self.instances.0.launcher.remove(&self.instance.id, purge).await
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        let id = &self.instance.id;
+        if self.stopped {
+            // Known or not, it is nothing special any more: whoever opens its URL gets a new one. The entry is this very instance: nothing
+            // replaces one that is being removed. Whoever still has it in hand finds it held, for ever.
+            self.instances.0.held.set(id, false);
+            let mut table = self.instances.table();
+            self.instances.0.note_forgotten(&self.instance);
+            table.remove(id);
+        } else {
+            self.instance.cell().machine.end_removal();
+        }
     }
 }

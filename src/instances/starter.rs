@@ -78,7 +78,8 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64, place: 
 /// Stays with an instance that an earlier daemon has started, and goes on as with any other.
 pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, launched: Launched, place: Place) {
     tracing::info!(instance = %instance.id, "instance taken over");
-    if let Some(Action::Start { generation }) = run_out(&instance, launched, 1, place).await {
+    let adopted = instance.status().generation;
+    if let Some(Action::Start { generation }) = run_out(&instance, launched, adopted, place).await {
         let entry = shared.enter_anyway();
         run(shared, instance, generation, entry).await;
     }

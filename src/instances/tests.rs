@@ -4,6 +4,7 @@
 
 mod line;
 mod nap;
+mod removal;
 mod room;
 
 use std::collections::{HashMap, HashSet};
@@ -50,6 +51,8 @@ struct Stage {
     failing_thaws: AtomicUsize,
     failing_rests: AtomicUsize,
     asked: AtomicUsize,
+    /// Removals wait while somebody holds it.
+    removal: tokio::sync::Mutex<()>,
     /// Percent.
     pressure: AtomicUsize,
 }
@@ -158,7 +161,10 @@ impl Launcher for Fake {
     }
 
     fn remove(&self, _: &InstanceId, _: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            let _gate = self.0.removal.lock().await;
+            Ok(())
+        })
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
