@@ -54,8 +54,9 @@ impl Instances {
             if let Some(launched) = launched {
                 running += 1;
                 let place = self.0.hold_place();
-                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched, place));
+                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), Arc::clone(&instance), launched, place));
             }
+            self.hold_if_noted(&instance);
         }
         Ok(running)
     }

@@ -40,6 +40,7 @@ struct Stage {
     launched: Mutex<Vec<InstanceId>>,
     /// What an earlier daemon has left, and how often nobody can tell before that.
     left: Mutex<Vec<InstanceId>>,
+    crashed: Mutex<Vec<InstanceId>>,
     failing_adopts: AtomicUsize,
     /// Stops that do not work before they do.
     failing_stops: AtomicUsize,
@@ -152,6 +153,8 @@ impl Launcher for Fake {
                     all.push((id.clone(), Left::Running { launched: self.run(id), frozen }));
                 }
             }
+            let crash = || EndCause::Crashed { status: "signal: 9".into() };
+            all.extend(self.0.crashed.lock().unwrap().iter().map(|id| (id.clone(), Left::Ended(crash()))));
             Ok(all)
         })
     }
@@ -382,6 +385,28 @@ async fn what_runs_is_taken_over_when_somebody_can_tell() {
     assert_eq!(instances.0.active.load(Ordering::SeqCst), 1, "and has a place");
     drop(used(&instances, "alice").await);
     assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0, "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_operator_has_stopped_stays_so_when_it_is_taken_over_late() {
+    let (instances, stage) = untended(settings(3, Duration::from_secs(600)));
+    let dir = tempfile::tempdir().unwrap();
+    let held = dir.path().join("held.json");
+    std::fs::write(&held, r#"["alice","bob"]"#).unwrap();
+    stage.left.lock().unwrap().extend([id("alice"), id("carol")]);
+    stage.crashed.lock().unwrap().push(id("bob"));
+    stage.failing_adopts.store(2, Ordering::SeqCst);
+    // As a daemon does that comes up before the broker.
+    assert!(instances.adopt(|_| Duration::ZERO).await.is_err());
+    instances.adopt_when_possible();
+    instances.keep_held_at(held);
+    eventually("what runs is taken over", || state(&instances, "carol") == InstanceState::Running).await;
+    let stopped = InstanceState::Failed { cause: crate::model::FailureCause::StoppedByOperator };
+    for name in ["alice", "bob"] {
+        eventually("it is held", || state(&instances, name) == stopped).await;
+        assert!(matches!(instances.acquire(&id(name), DEADLINE).await, Err(AcquireError::Failed { .. })), "an open tab undoes nothing");
+    }
+    assert!(!stage.running.lock().unwrap().contains_key(&id("alice")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
