@@ -16,22 +16,33 @@ use crate::model::{DiskAnswer, DiskJob, InstanceId, InstanceState, Usage};
 /// How long one that was found running is kept at least, however long nobody had used it.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// The time between two tries to take over what runs.
+/// The time between two tries to take over what runs, when nobody could tell what does.
 const ADOPT_AGAIN: Duration = Duration::from_secs(2);
 
+/// When is looked again because something was on its way up or down: a start takes seconds.
+const ADOPT_CHANGED: Duration = Duration::from_secs(5);
+
 impl Instances {
-    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
+    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number. What it was just
+    /// starting is taken over later, in the background, unless a request is there first.
     ///
     /// # Errors
     /// When the launcher cannot tell what there is.
     pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
         let settings = self.0.settings();
-        let mut running = 0;
+        let (mut running, mut changing) = (0, false);
         for (id, left) in self.0.launcher.adopt().await? {
             let now = Instant::now();
-            if self.known(&id).is_some_and(|known| !known.status().state.is_at_rest() || known.cell().machine.is_leaving()) {
-                // A request was here first, or it is being removed and the entry is to stay.
-                continue;
+            if let Some(known) = self.known(&id) {
+                let (leaving, seen) = {
+                    let cell = known.cell();
+                    (cell.machine.is_leaving(), cell.machine.generation() > 0)
+                };
+                // A request was here first, it is being removed and the entry is to stay, or we have seen its end ourselves.
+                if !known.status().state.is_at_rest() || leaving || (seen && matches!(left, Left::Ended(_))) {
+                    continue;
+                }
+                self.0.note_forgotten(&known);
             }
             let longest = settings.unused(&id).stop_after.map_or(Duration::MAX, |time| time.saturating_sub(GRACE));
             let (machine, launched, nap) = match left {
@@ -41,6 +52,10 @@ impl Instances {
                     (Machine::adopted(now, idle(&id).min(longest)), Some(launched), nap)
                 }
                 Left::Ended(cause) => (Machine::found_ended(now, cause), None, Nap::Awake),
+                Left::Changing => {
+                    changing = true;
+                    continue;
+                }
             };
             let instance = Arc::new(self.0.instance(id.clone(), machine));
             {
@@ -58,17 +73,25 @@ impl Instances {
             }
             self.hold_if_noted(&instance);
         }
+        if changing {
+            self.adopt_later(ADOPT_CHANGED);
+        }
         Ok(running)
     }
 
     /// Takes over later, in the background, when the launcher could not say at the start what runs: else that would be counted by nobody,
     /// and stopped by nobody.
     pub fn adopt_when_possible(&self) {
+        self.adopt_later(ADOPT_AGAIN);
+    }
+
+    fn adopt_later(&self, pause: Duration) {
         let instances = self.clone();
         self.0.tasks.spawn(async move {
             loop {
-                tokio::time::sleep(ADOPT_AGAIN).await;
+                tokio::time::sleep(pause).await;
                 match instances.adopt(|_| Duration::ZERO).await {
+                    Ok(0) => return,
                     Ok(running) => return tracing::info!("{running} instances taken over"),
                     Err(e) => tracing::debug!("cannot take over what runs: {e}"),
                 }

@@ -369,7 +369,7 @@ impl Shared {
         Instance::new(id, machine, self.idle.clone())
     }
 
-    /// To be called under the table's lock, when `instance` goes from it.
+    /// To be called before `instance` goes from the table.
     pub(super) fn note_forgotten(&self, instance: &Instance) {
         self.forgotten.fetch_max(instance.cell().machine.generation(), Ordering::SeqCst);
     }

@@ -41,6 +41,7 @@ struct Stage {
     /// What an earlier daemon has left, and how often nobody can tell before that.
     left: Mutex<Vec<InstanceId>>,
     crashed: Mutex<Vec<InstanceId>>,
+    changing: Mutex<Vec<InstanceId>>,
     failing_adopts: AtomicUsize,
     /// Stops that do not work before they do.
     failing_stops: AtomicUsize,
@@ -155,6 +156,7 @@ impl Launcher for Fake {
             }
             let crash = || EndCause::Crashed { status: "signal: 9".into() };
             all.extend(self.0.crashed.lock().unwrap().iter().map(|id| (id.clone(), Left::Ended(crash()))));
+            all.extend(self.0.changing.lock().unwrap().iter().map(|id| (id.clone(), Left::Changing)));
             Ok(all)
         })
     }
@@ -385,6 +387,19 @@ async fn what_runs_is_taken_over_when_somebody_can_tell() {
     assert_eq!(instances.0.active.load(Ordering::SeqCst), 1, "and has a place");
     drop(used(&instances, "alice").await);
     assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0, "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_just_being_started_is_taken_over_when_it_runs() {
+    let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
+    stage.changing.lock().unwrap().push(id("alice"));
+    assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(state(&instances, "alice"), InstanceState::Stopped);
+    // It has come up, and nobody asks for it.
+    stage.left.lock().unwrap().append(&mut stage.changing.lock().unwrap());
+    eventually("it has a place", || instances.0.active.load(Ordering::SeqCst) == 1).await;
+    eventually("and is stopped like any other", || stage.stops.load(Ordering::SeqCst) == 1).await;
+    stage.left.lock().unwrap().clear();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -136,6 +136,8 @@ pub enum Left {
     },
     /// It has ended.
     Ended(EndCause),
+    /// It is on its way up or down: to be asked again.
+    Changing,
 }
 
 /// What is at a path.

@@ -112,7 +112,8 @@ impl SystemdLauncher {
                 },
                 RunState::Inactive if unit.result == STOPPED_BY_OPERATOR => all.push((unit.id, Left::Ended(EndCause::StoppedByOperator))),
                 RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
-                RunState::Changing | RunState::Inactive => {}
+                RunState::Changing => all.push((unit.id, Left::Changing)),
+                RunState::Inactive => {}
             }
         }
         Ok(all)
