@@ -51,10 +51,14 @@ struct Stage {
     frozen: Mutex<HashSet<InstanceId>>,
     /// Thaws and freezes that do not work before they do.
     failing_thaws: AtomicUsize,
-    failing_rests: AtomicUsize,
+    failing_freezes: AtomicUsize,
     asked: AtomicUsize,
-    /// Removals wait while somebody holds it.
+    /// Removals, those that are to have less, those that are to stand still, and those that are to go on wait while somebody holds it.
     removal: tokio::sync::Mutex<()>,
+    lowering: tokio::sync::Mutex<()>,
+    freezing: tokio::sync::Mutex<()>,
+    thawing: tokio::sync::Mutex<()>,
+    raised: AtomicUsize,
     /// Percent.
     pressure: AtomicUsize,
 }
@@ -176,17 +180,24 @@ impl Launcher for Fake {
         Box::pin(async { Ok(()) })
     }
 
-    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+    fn lower(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         let id = id.clone();
         Box::pin(async move {
+            let _gate = self.0.lowering.lock().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
             self.0.lowered.lock().unwrap().insert(id.clone());
-            if fails(&self.0.failing_rests) {
+            Ok(())
+        })
+    }
+
+    fn freeze(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let id = id.clone();
+        Box::pin(async move {
+            let _gate = self.0.freezing.lock().await;
+            if fails(&self.0.failing_freezes) {
                 return Err(LaunchError::Closed);
             }
-            if freeze {
-                self.0.frozen.lock().unwrap().insert(id);
-            }
+            self.0.frozen.lock().unwrap().insert(id);
             Ok(())
         })
     }
@@ -198,6 +209,7 @@ impl Launcher for Fake {
             if fails(&self.0.failing_thaws) {
                 return Err(LaunchError::Closed);
             }
+            let _gate = self.0.thawing.lock().await;
             self.0.frozen.lock().unwrap().remove(&id);
             Ok(())
         })
@@ -206,6 +218,7 @@ impl Launcher for Fake {
     fn raise(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         let id = id.clone();
         Box::pin(async move {
+            self.0.raised.fetch_add(1, Ordering::SeqCst);
             self.0.lowered.lock().unwrap().remove(&id);
             Ok(())
         })

@@ -71,11 +71,17 @@ pub trait Launcher: Send + Sync + 'static {
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
 
-    /// Gives `id` less of the processors and disks than others when they are short; with `freeze`, its processes stand still as well.
+    /// Gives `id` less of the processors and disks than others when they are short. Waits for no job on its files.
     ///
     /// # Errors
-    /// When not all of it was done.
-    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+    /// When it does not work, or something else is being done to it.
+    fn lower(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Makes its processes stand still. Waits for no job on its files.
+    ///
+    /// # Errors
+    /// When some of them may still run, or something else is being done to it.
+    fn freeze(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
 
     /// Lets processes go on that stood still; fine when they do not.
     ///
