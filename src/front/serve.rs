@@ -15,7 +15,6 @@ use super::app::App;
 use super::connection;
 use super::disks;
 use super::doors::{doors, next};
-use super::drain;
 use super::error::ServeError;
 use super::listener::{Bound, Kind};
 use super::removal;
@@ -236,7 +235,7 @@ async fn watch(app: Arc<App>) {
     let mut said = String::new();
     loop {
         ticks.tick().await;
-        drain::go_on(&app);
+        app.instances.go_on_draining(SystemTime::now());
         let now = app.instances.idle_clocks();
         let writing = tokio::task::spawn_blocking(move || {
             uses.write(&now, SystemTime::now());

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::instance::Instance;
 use super::machine::{Action, Event};
 use super::registry::Shared;
-use super::room::{Entry, Place};
+use super::room::{AGAIN, AGAIN_AT_MOST, Entry, Place};
 use crate::launch::{Connector, Exit, Launched};
 use crate::model::{EndCause, FailureCause, InstanceState, Stage};
 use crate::telemetry::metrics;
@@ -137,13 +137,24 @@ async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (Failur
         Ok(Err(Exit { cause: EndCause::Crashed { status }, log })) => Err((FailureCause::DiedEarly { status }, log)),
         Ok(Err(exit)) => Err((exit.cause.into(), exit.log)),
         Err(_) => {
-            if let Err(e) = shared.launcher.stop(&instance.id).await {
-                tracing::error!(instance = %instance.id, "{e}");
-            }
-            let exit = launched.exit.await;
+            let exit = tokio::select! {
+                exit = launched.exit => exit,
+                never = end_it(shared, instance) => never,
+            };
             Err((FailureCause::Timeout { seconds: limit.as_secs() }, exit.log))
         }
     }
+}
+
+/// Has a start that took too long ended, tried until that has worked: its end is for its launcher to tell.
+async fn end_it(shared: &Shared, instance: &Instance) -> Exit {
+    let mut pause = AGAIN;
+    while let Err(e) = shared.launcher.stop(&instance.id).await {
+        tracing::error!(instance = %instance.id, "{e}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(AGAIN_AT_MOST);
+    }
+    std::future::pending().await
 }
 
 /// Waits until the engine takes connections, or has ended.

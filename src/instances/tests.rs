@@ -10,7 +10,7 @@ mod room;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ struct Stage {
     freezing: tokio::sync::Mutex<()>,
     thawing: tokio::sync::Mutex<()>,
     raised: AtomicUsize,
+    /// No engine answers.
+    mute: AtomicBool,
     /// Percent.
     pressure: AtomicUsize,
 }
@@ -70,6 +72,9 @@ struct Way(Arc<Stage>, InstanceId);
 impl Connector for Way {
     fn engine(&self) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(async {
+            if self.0.mute.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             // The start ends with the first answer.
             self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
             Stream::from_fd(std::os::unix::net::UnixStream::pair()?.0.into())
@@ -387,6 +392,17 @@ async fn the_operators_stop_is_tried_until_it_works() {
     stage.failing_stops.store(2, Ordering::SeqCst);
     assert!(instances.hold(&id("alice")).await, "it has ended when that comes back");
     assert_eq!(stage.failing_stops.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_takes_too_long_is_ended_until_that_works() {
+    let (instances, stage) = untended(Settings { start_timeout: Duration::from_millis(50), ..settings(2, Duration::from_secs(600)) });
+    stage.mute.store(true, Ordering::SeqCst);
+    stage.failing_stops.store(2, Ordering::SeqCst);
+    let failed = instances.acquire(&id("alice"), DEADLINE).await;
+    let timeout = crate::model::FailureCause::Timeout { seconds: 0 };
+    assert!(matches!(&failed, Err(AcquireError::Failed { cause, .. }) if *cause == timeout), "{failed:?}");
+    assert_eq!((stage.running.lock().unwrap().len(), instances.0.active.load(Ordering::SeqCst)), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
