@@ -53,6 +53,8 @@ struct Stage {
     failing_thaws: AtomicUsize,
     failing_freezes: AtomicUsize,
     asked: AtomicUsize,
+    /// Questions that end in a panic.
+    bugs: AtomicUsize,
     /// Removals, those that are to have less, those that are to stand still, and those that are to go on wait while somebody holds it.
     removal: tokio::sync::Mutex<()>,
     lowering: tokio::sync::Mutex<()>,
@@ -93,6 +95,7 @@ impl Connector for Way {
         Box::pin(async {
             assert!(!self.0.frozen.lock().unwrap().contains(&self.1), "{} cannot answer", self.1);
             self.0.asked.fetch_add(1, Ordering::SeqCst);
+            assert!(!fails(&self.0.bugs), "a bug, as asked for");
             let user_processes = self.0.busy.lock().unwrap().get(&self.1).copied().unwrap_or(0);
             Ok(Usage { processes: 1 + user_processes, user_processes, ..Usage::default() })
         })
@@ -381,6 +384,14 @@ async fn whoever_comes_is_served_however_often_it_is_being_stopped() {
 async fn a_stop_that_does_not_work_is_tried_again() {
     let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
     stage.failing_stops.store(2, Ordering::SeqCst);
+    drop(used(&instances, "alice").await);
+    eventually("it is stopped in the end", || state(&instances, "alice") == InstanceState::Stopped).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bug_in_a_question_costs_nobody_their_stop() {
+    let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
+    stage.bugs.store(1, Ordering::SeqCst);
     drop(used(&instances, "alice").await);
     eventually("it is stopped in the end", || state(&instances, "alice") == InstanceState::Stopped).await;
 }
