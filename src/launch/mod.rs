@@ -104,7 +104,7 @@ pub trait Launcher: Send + Sync + 'static {
     /// When it does not work.
     fn trim(&self, id: &InstanceId, bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>>;
 
-    /// The share of the last ten seconds, in percent, in which something has waited for memory: on this host, or among the
+    /// The share of the last ten seconds, in percent, in which something has waited for memory that is short: on this host, or among the
     /// instances. None when nobody counts.
     fn memory_pressure(&self) -> Option<f32>;
 
