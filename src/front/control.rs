@@ -260,7 +260,7 @@ async fn remove(app: Arc<App>, id: InstanceId, purge: bool) -> Result<Result<(),
     if purge && matches!(removed, Ok(()) | Err(LaunchError::NotRunning)) {
         blocking(move || store.forget(&id)).await?.map_err(ApiError::internal)?;
     } else if removed.is_ok() {
-        blocking(move || store.set_removed(&id, SystemTime::now())).await?.map_err(ApiError::internal)?;
+        blocking(move || store.set_removed(&id, store.life(&id), SystemTime::now())).await?.map_err(ApiError::internal)?;
     }
     Ok(removed)
 }
@@ -270,6 +270,7 @@ fn context(app: Arc<App>, instance: InstanceId) -> Context {
     let host = HeaderValue::from_static("localhost");
     Context {
         live: app.live(),
+        life: app.store.life(&instance),
         app,
         realm: Realm::Instance,
         instance,

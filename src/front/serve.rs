@@ -237,8 +237,10 @@ async fn watch(app: Arc<App>) {
         ticks.tick().await;
         app.instances.go_on_draining(SystemTime::now());
         let now = app.instances.idle_clocks();
+        // At once: what was found running is in this life of it, and is not written when that is over.
+        let used = now.iter().map(|(id, since)| (id.clone(), (*since, app.store.life(id)))).collect();
         let writing = tokio::task::spawn_blocking(move || {
-            uses.write(&now, SystemTime::now());
+            uses.write(&used, SystemTime::now());
             let written = clocks.write(now);
             (clocks, uses, written)
         });
