@@ -14,6 +14,10 @@ use crate::sys;
 /// How long a walk through a home may take: longer than the agent's own limit.
 const WALK_DEADLINE: Duration = Duration::from_secs(30);
 
+/// From how much on, in percent, it is not memory that one waits for whom the kernel counts: others have more than enough. A tenth and half
+/// as much again, because what thrashes at a ceiling keeps nearly that much of its files.
+const LEFT: u64 = 15;
+
 /// What the instance of `agent` uses.
 pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
     let asking = tokio::time::timeout(DEADLINE, agent.ask(&AgentRequest::Usage));
@@ -71,13 +75,14 @@ fn ceiling(group: &Path) -> Option<(u64, u64)> {
     Some((most, most.saturating_sub(number("memory.current")?)))
 }
 
-/// Whether less than a tenth is left of what `group` may have: what is free, and half of what caches files, because the rest is in use.
+/// Whether little is left of what `group` may have. Left is what is free, and half of what caches files: the rest is in use, such as the
+/// engine itself, and is read again and again where it is taken away.
 fn is_scarce(group: &Path, ceiling: Option<(u64, u64)>) -> bool {
     let Some((most, free)) = ceiling else { return false };
     // Who cannot tell (before Linux 5.9 the root has no such file) goes by the pressure alone.
     let Ok(stat) = fs::read_to_string(group.join("memory.stat")) else { return true };
     let files: u64 = ["active_file", "inactive_file"].iter().filter_map(|key| value(&stat, key)).sum();
-    free + files / 2 < most / 10
+    free + files / 2 < most / 100 * LEFT
 }
 
 /// Memory of the control group that belongs to no file on a disk (cgroup v2, `memory.stat`, `memory.swap.current`).
@@ -115,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_scarce_when_a_tenth_is_left() {
+    fn memory_is_scarce_when_little_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let group = dir.path();
         let write = |name: &str, text: &str| fs::write(group.join(name), text).unwrap();
@@ -129,7 +134,7 @@ mod tests {
         write("memory.max", "11000\n");
         assert_eq!(ceiling(group), Some((10_000, 500)));
         assert!(is_scarce(group, ceiling(group)), "nobody can tell what it is used for");
-        write("memory.stat", "anon 9000\ninactive_file 300\nactive_file 200\n");
+        write("memory.stat", "anon 9000\ninactive_file 1100\nactive_file 800\n");
         assert!(is_scarce(group, ceiling(group)));
         write("memory.stat", "anon 5000\ninactive_file 3000\nactive_file 1500\n");
         assert!(!is_scarce(group, ceiling(group)), "full of what can be read again");
