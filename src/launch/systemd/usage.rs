@@ -14,8 +14,8 @@ use crate::sys;
 /// How long a walk through a home may take: longer than the agent's own limit.
 const WALK_DEADLINE: Duration = Duration::from_secs(30);
 
-/// From how much on, in percent, it is not memory that one waits for whom the kernel counts: others have more than enough. A tenth and half
-/// as much again, because what thrashes at a ceiling keeps nearly that much of its files.
+/// Below how much of what there may be, in percent, memory is scarce. Not less, because what thrashes at a ceiling keeps more than a tenth of
+/// it for its files (seen: 24 % of files, half of which count).
 const LEFT: u64 = 15;
 
 /// What the instance of `agent` uses.
