@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adopt;
+mod failing;
 mod line;
 mod nap;
 mod removal;
@@ -378,105 +380,4 @@ async fn whoever_comes_is_served_however_often_it_is_being_stopped() {
     assert!(!instances.0.retire(&instance), "somebody uses it");
     drop(lease);
     assert!(stage.stops.load(Ordering::SeqCst) >= 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_that_does_not_work_is_tried_again() {
-    let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
-    stage.failing_stops.store(2, Ordering::SeqCst);
-    drop(used(&instances, "alice").await);
-    eventually("it is stopped in the end", || state(&instances, "alice") == InstanceState::Stopped).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bug_in_a_question_costs_nobody_their_stop() {
-    let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
-    stage.bugs.store(1, Ordering::SeqCst);
-    drop(used(&instances, "alice").await);
-    eventually("it is stopped in the end", || state(&instances, "alice") == InstanceState::Stopped).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operators_stop_is_tried_until_it_works() {
-    let (instances, stage) = untended(settings(2, Duration::from_secs(600)));
-    let _lease = used(&instances, "alice").await;
-    stage.failing_stops.store(2, Ordering::SeqCst);
-    assert!(instances.hold(&id("alice")).await, "it has ended when that comes back");
-    assert_eq!(stage.failing_stops.load(Ordering::SeqCst), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_takes_too_long_is_ended_until_that_works() {
-    let (instances, stage) = untended(Settings { start_timeout: Duration::from_millis(50), ..settings(2, Duration::from_secs(600)) });
-    stage.mute.store(true, Ordering::SeqCst);
-    stage.failing_stops.store(2, Ordering::SeqCst);
-    let failed = instances.acquire(&id("alice"), DEADLINE).await;
-    let timeout = crate::model::FailureCause::Timeout { seconds: 0 };
-    assert!(matches!(&failed, Err(AcquireError::Failed { cause, .. }) if *cause == timeout), "{failed:?}");
-    assert_eq!((stage.running.lock().unwrap().len(), instances.0.active.load(Ordering::SeqCst)), (0, 0));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_runs_is_taken_over_when_somebody_can_tell() {
-    let (instances, stage) = untended(settings(2, Duration::from_secs(600)));
-    stage.left.lock().unwrap().push(id("alice"));
-    stage.failing_adopts.store(2, Ordering::SeqCst);
-    assert!(instances.adopt(|_| Duration::ZERO).await.is_err());
-    instances.adopt_when_possible();
-    eventually("it is taken over", || state(&instances, "alice") == InstanceState::Running).await;
-    assert_eq!(instances.0.active.load(Ordering::SeqCst), 1, "and has a place");
-    drop(used(&instances, "alice").await);
-    assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0, "once");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_just_being_started_is_taken_over_when_it_runs() {
-    let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
-    stage.changing.lock().unwrap().push(id("alice"));
-    assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0);
-    assert_eq!(state(&instances, "alice"), InstanceState::Stopped);
-    // It has come up, and nobody asks for it.
-    stage.left.lock().unwrap().append(&mut stage.changing.lock().unwrap());
-    eventually("it has a place", || instances.0.active.load(Ordering::SeqCst) == 1).await;
-    eventually("and is stopped like any other", || stage.stops.load(Ordering::SeqCst) == 1).await;
-    stage.left.lock().unwrap().clear();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_operator_has_stopped_stays_so_when_it_is_taken_over_late() {
-    let (instances, stage) = untended(settings(3, Duration::from_secs(600)));
-    let dir = tempfile::tempdir().unwrap();
-    let held = dir.path().join("held.json");
-    std::fs::write(&held, r#"["alice","bob"]"#).unwrap();
-    stage.left.lock().unwrap().extend([id("alice"), id("carol")]);
-    stage.crashed.lock().unwrap().push(id("bob"));
-    stage.failing_adopts.store(2, Ordering::SeqCst);
-    // As a daemon does that comes up before the broker.
-    assert!(instances.adopt(|_| Duration::ZERO).await.is_err());
-    instances.adopt_when_possible();
-    instances.keep_held_at(held);
-    eventually("what runs is taken over", || state(&instances, "carol") == InstanceState::Running).await;
-    let stopped = InstanceState::Failed { cause: crate::model::FailureCause::StoppedByOperator };
-    for name in ["alice", "bob"] {
-        eventually("it is held", || state(&instances, name) == stopped).await;
-        assert!(matches!(instances.acquire(&id(name), DEADLINE).await, Err(AcquireError::Failed { .. })), "an open tab undoes nothing");
-    }
-    assert!(!stage.running.lock().unwrap().contains_key(&id("alice")));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_waits_for_a_place_can_be_stopped() {
-    let (instances, stage) = untended(settings(1, Duration::from_secs(1)));
-    drop(used(&instances, "old").await);
-    // Whoever comes now waits until it can go: its stops do not work.
-    eventually("it may go", || instances.status(&id("old")).2 > Some(Duration::from_millis(1100))).await;
-    stage.failing_stops.store(usize::MAX, Ordering::SeqCst);
-    assert!(matches!(instances.begin(&id("new")).await, Ok(Begun::Starting)));
-    eventually("it waits", || state(&instances, "old") == InstanceState::Stopping).await;
-    let began = Instant::now();
-    assert!(instances.hold(&id("new")).await);
-    assert!(began.elapsed() < STOP_DEADLINE, "it does not wait for its own end");
-    stage.failing_stops.store(0, Ordering::SeqCst);
-    eventually("the other one ends", || state(&instances, "old") == InstanceState::Stopped).await;
-    drop(used(&instances, "old").await);
 }
