@@ -62,6 +62,9 @@ pub(super) enum BrokerError {
     /// It takes an instance at rest.
     #[error("{0} runs: stop it first (hoody-code instances stop {0})")]
     Runs(InstanceId),
+    /// Something is being done to it that may take long, and what was asked for waits for nothing.
+    #[error("something else is being done to {0}")]
+    Busy(InstanceId),
     /// A job on its files was not done.
     #[error("{message}")]
     Volume {
@@ -104,7 +107,7 @@ impl BrokerError {
         match self {
             Self::Malformed(_) | Self::Stranger(_) => RefusalCode::Malformed,
             Self::NotFound(_) => RefusalCode::NotFound,
-            Self::Runs(_) | Self::NoClass(_) | Self::OfService(_) => RefusalCode::Conflict,
+            Self::Runs(_) | Self::Busy(_) | Self::NoClass(_) | Self::OfService(_) => RefusalCode::Conflict,
             Self::Volume { code, .. } => *code,
             Self::NotYours { .. } | Self::Config(_) | Self::Engine(_) | Self::NoUid(..) | Self::NameTaken(_) | Self::Foreign { .. } => {
                 RefusalCode::Configuration

@@ -112,7 +112,11 @@ impl Executor {
             {
                 None
             }
-            Some(id) => Some(self.turn(id).await),
+            // Whoever asks for these has those wait who come for the instance meanwhile.
+            Some(id) if matches!(request, BrokerRequest::Lower { .. } | BrokerRequest::Freeze { .. }) => {
+                Some(self.turn(id).try_lock_owned().map_err(|_| BrokerError::Busy(id.clone()))?)
+            }
+            Some(id) => Some(self.turn(id).lock_owned().await),
             None => None,
         };
         let done = |()| (BrokerAnswer::Done, None);
@@ -146,13 +150,11 @@ impl Executor {
         }
     }
 
-    async fn turn(&self, id: &InstanceId) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = {
-            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            busy.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(busy.entry(id.clone()).or_default())
-        };
-        turn.lock_owned().await
+    /// Held while something is done to an instance. Protects its unit, files and records: each verb finds them as another has left them.
+    fn turn(&self, id: &InstanceId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(busy.entry(id.clone()).or_default())
     }
 
     /// The unit of an instance that has an account; whoever has none never ran.

@@ -19,7 +19,7 @@ use crate::assets::Assets;
 use crate::auth::{Auth, Session};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::instances::{Instances, Removals, StateStore};
+use crate::instances::{Instances, Life, Removals, StateStore};
 use crate::model::InstanceId;
 use crate::proxy::Forwarded;
 
@@ -144,6 +144,8 @@ pub(super) struct Context {
     pub(super) realm: Realm,
     /// Where nobody asks for one, the default one.
     pub(super) instance: InstanceId,
+    /// That in which the request has come: what it brings is written in no later one.
+    pub(super) life: Life,
     pub(super) peer: Peer,
     pub(super) forwarded: Forwarded,
     /// The client's address, when it has one: the proxy's, when it forwards for something that is none.

@@ -168,7 +168,7 @@ async fn handle(app: Arc<App>, request: Request<Incoming>, peer: Option<u32>) ->
 }
 
 /// Does what is asked. Whoever calls has looked whether it may be.
-pub(super) async fn carry_out(app: &App, order: Order, headers: &HeaderMap) -> Result<Response<Body>, ApiError> {
+pub(super) async fn carry_out(app: &Arc<App>, order: Order, headers: &HeaderMap) -> Result<Response<Body>, ApiError> {
     let done = |id: &InstanceId, state| Ok(json(&Done { id, state }));
     match &order {
         Order::Extensions(_) | Order::RemoveExtension(..) => Err(ApiError::not_found()),
@@ -217,12 +217,16 @@ pub(super) async fn carry_out(app: &App, order: Order, headers: &HeaderMap) -> R
             start(app, id).await?;
             done(id, "running")
         }
-        Order::Remove { id, purge } => match remove(app, id, *purge).await? {
-            Ok(()) => done(id, if *purge { "purged" } else { "removed" }),
-            Err(LaunchError::NotRunning) => Err(unknown()),
-            // The operator is told what a tenant is not.
-            Err(e) => Err(ApiError::new(ErrorCode::Internal, e.to_string())),
-        },
+        // In a task of its own: who hangs up in the middle of it leaves no half of an instance.
+        Order::Remove { id, purge } => {
+            match tokio::spawn(remove(Arc::clone(app), id.clone(), *purge)).await.map_err(ApiError::internal)?? {
+                Ok(()) => done(id, if *purge { "purged" } else { "removed" }),
+                Err(LaunchError::NotRunning) => Err(unknown()),
+                Err(LaunchError::Conflict(reason)) => Err(ApiError::new(ErrorCode::Conflict, reason)),
+                // The operator is told what a tenant is not.
+                Err(e) => Err(ApiError::new(ErrorCode::Internal, e.to_string())),
+            }
+        }
     }
 }
 
@@ -239,14 +243,24 @@ fn revoke(app: &App, id: Option<&InstanceId>) -> Result<(), ApiError> {
 }
 
 /// Whoever gets the id of a purged instance gets nothing else of it.
-async fn remove(app: &App, id: &InstanceId, purge: bool) -> Result<Result<(), LaunchError>, ApiError> {
-    let removed = app.instances.remove(id, purge).await;
+async fn remove(app: Arc<App>, id: InstanceId, purge: bool) -> Result<Result<(), LaunchError>, ApiError> {
+    // Nothing of it starts before that is dropped: neither while its files are deleted, nor while what is remembered of it is.
+    let mut removal = match app.instances.begin_removal(&id) {
+        Ok(removal) => removal,
+        Err(e) => return Ok(Err(e)),
+    };
+    if purge {
+        // First: an open page would make it anew, and its session would be good for whoever has the id next.
+        let (app, id) = (Arc::clone(&app), id.clone());
+        let revoked = blocking(move || app.secrets.auth.as_ref().map_or(Ok(()), |auth| auth.revoke(Some(&id)))).await?;
+        revoked.map_err(ApiError::internal)?;
+    }
+    let removed = removal.carry_out(purge).await;
+    let store = app.store.clone();
     if purge && matches!(removed, Ok(()) | Err(LaunchError::NotRunning)) {
-        let (store, id) = (app.store.clone(), id.clone());
         blocking(move || store.forget(&id)).await?.map_err(ApiError::internal)?;
     } else if removed.is_ok() {
-        let (store, id) = (app.store.clone(), id.clone());
-        blocking(move || store.set_removed(&id, SystemTime::now())).await?.map_err(ApiError::internal)?;
+        blocking(move || store.set_removed(&id, store.life(&id), SystemTime::now())).await?.map_err(ApiError::internal)?;
     }
     Ok(removed)
 }
@@ -256,6 +270,7 @@ fn context(app: Arc<App>, instance: InstanceId) -> Context {
     let host = HeaderValue::from_static("localhost");
     Context {
         live: app.live(),
+        life: app.store.life(&instance),
         app,
         realm: Realm::Instance,
         instance,

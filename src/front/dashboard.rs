@@ -67,8 +67,9 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let rest = request.uri().path().to_owned();
     let address = client_address(&forwarded, peer);
     let instance = InstanceId::default_instance();
+    let life = app.store.life(&instance);
     let context =
-        Context { app, live: Arc::clone(&live), realm: Realm::Operator, instance, peer, forwarded, address, rest, session: None, id };
+        Context { app, live: Arc::clone(&live), realm: Realm::Operator, instance, life, peer, forwarded, address, rest, session: None, id };
     let response = admit(context, request).await.unwrap_or_else(|error| {
         let malformed = error.code == ErrorCode::BadRequest;
         let mut response = error.answer(html, &live.config.page);

@@ -62,6 +62,7 @@ async fn count(app: &App, id: InstanceId) {
     if app.instances.status(&id).0.frozen {
         return;
     }
+    let life = app.store.life(&id);
     let Some((run, connector)) = app.instances.reach(&id) else { return };
     let counted = tokio::time::timeout(DEADLINE, connector.disk()).await;
     let disk = match counted.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
@@ -74,7 +75,7 @@ async fn count(app: &App, id: InstanceId) {
     }
     let store = app.store.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        store.set_disk(&id, &disk).unwrap_or_else(|e| tracing::warn!(instance = %id, "{e}"));
+        store.set_disk(&id, life, &disk).unwrap_or_else(|e| tracing::warn!(instance = %id, "{e}"));
     });
     drop(writing.await);
 }

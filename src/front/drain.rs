@@ -68,22 +68,13 @@ pub(super) fn answer(app: &App, order: &DrainOrder) -> Result<Response<Body>, Ap
         DrainOrder::Show => {}
         DrainOrder::Begin { deadline, idle } => {
             app.instances.set_drain(Some(Drain::begin(SystemTime::now(), *deadline, *idle))).map_err(failed)?;
-            go_on(app);
+            app.instances.go_on_draining(SystemTime::now());
         }
         DrainOrder::End => app.instances.set_drain(None).map_err(failed)?,
     }
     let census = app.instances.census();
     let active = ["starting", "running", "stopping"].iter().filter_map(|state| census.get(state)).sum();
     Ok(json(&Report { draining: shown(app), active }))
-}
-
-/// Stops what the drain in force wants stopped. Comes back at once: a stop has its own deadline.
-pub(super) fn go_on(app: &App) {
-    for id in app.instances.drained(SystemTime::now()) {
-        tracing::info!(instance = %id, "stopped: the host is being drained");
-        let instances = app.instances.clone();
-        tokio::spawn(async move { instances.stop(&id).await });
-    }
 }
 
 #[cfg(test)]

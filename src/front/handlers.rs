@@ -93,6 +93,8 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let path = request.uri().path();
     let below = path.strip_prefix("/i/").and_then(|rest| rest.strip_prefix(instance.as_str())).filter(|rest| rest.starts_with('/'));
     let rest = below.unwrap_or(path).to_owned();
+    // Before it is asked who comes: a purge ends the sessions first.
+    let life = app.store.life(&instance);
     let session = match PortHost::parse(&host) {
         // A host name of its own has a session of its own.
         Some(port_host) => transfer::admit(&app, &live, &request, &host, &port_host, forwarded.proto),
@@ -113,7 +115,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     };
     let address = client_address(&forwarded, peer);
     let realm = Realm::Instance;
-    let context = Context { app, live, realm, instance: instance.clone(), peer, forwarded, address, rest, session, id };
+    let context = Context { app, live, realm, instance: instance.clone(), life, peer, forwarded, address, rest, session, id };
     Handled { response: dispatch(context, target, request, html).await, route: name, instance: Some(instance), client }
 }
 

@@ -65,8 +65,8 @@ async fn issue(context: &Context) -> String {
 }
 
 async fn passes(context: &Context) -> Result<PagePasses, ApiError> {
-    let (store, id) = (context.app.store.clone(), context.instance.clone());
-    let secret: [u8; 32] = blocking(move || store.mint_key(&id)).await??;
+    let (store, id, life) = (context.app.store.clone(), context.instance.clone(), context.life);
+    let secret: [u8; 32] = blocking(move || store.mint_key(&id, life)).await??;
     Ok(PagePasses::new(&secret))
 }
 

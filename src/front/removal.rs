@@ -50,13 +50,13 @@ pub(super) async fn run(app: Arc<App>) {
 }
 
 fn look(app: &App, Known { id, .. }: &Known) {
-    let now = SystemTime::now();
+    let (now, life) = (SystemTime::now(), app.store.life(id));
     if when(app, id, now).is_none_or(|when| when > now) {
         return;
     }
     let files = app.instances.files(id);
     let last_used = app.store.last_used(id).and_then(moment).unwrap_or_default();
-    match app.store.set_removed(id, now) {
+    match app.store.set_removed(id, life, now) {
         Ok(()) => {
             metrics().removed();
             tracing::warn!(

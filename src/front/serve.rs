@@ -15,7 +15,6 @@ use super::app::App;
 use super::connection;
 use super::disks;
 use super::doors::{doors, next};
-use super::drain;
 use super::error::ServeError;
 use super::listener::{Bound, Kind};
 use super::removal;
@@ -246,10 +245,12 @@ async fn watch(app: Arc<App>) {
     let mut said = String::new();
     loop {
         ticks.tick().await;
-        drain::go_on(&app);
+        app.instances.go_on_draining(SystemTime::now());
         let now = app.instances.idle_clocks();
+        // At once: what was found running is in this life of it, and is not written when that is over.
+        let used = now.iter().map(|(id, since)| (id.clone(), (*since, app.store.life(id)))).collect();
         let writing = tokio::task::spawn_blocking(move || {
-            uses.write(&now, SystemTime::now());
+            uses.write(&used, SystemTime::now());
             let written = clocks.write(now);
             (clocks, uses, written)
         });

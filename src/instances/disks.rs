@@ -78,7 +78,7 @@ mod tests {
         let [alice, bob, carol] = ["alice", "bob", "carol"].map(|id| id.parse::<InstanceId>().unwrap());
         let clocks = [(alice.clone(), None), (bob.clone(), None), (carol.clone(), None)].into();
         let disk = DiskUse { bytes: 7, complete: true };
-        store.set_disk(&bob, &disk).unwrap();
+        store.set_disk(&bob, store.life(&bob), &disk).unwrap();
         let (known, counted) = store.disk(&bob).unwrap();
         assert_eq!(known, disk);
         let later = counted + Duration::from_secs(60);

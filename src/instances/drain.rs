@@ -5,13 +5,15 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::instance::Instance;
+use super::machine::Event;
 use super::registry::Instances;
-use crate::model::{InstanceId, InstanceState};
+use crate::model::InstanceState;
 use crate::sys;
 
 /// How long an instance has been unused when it is stopped, if the operator does not say.
@@ -39,9 +41,14 @@ impl Drain {
         Self { since, until: deadline.map(|deadline| since.saturating_add(deadline.as_secs())), idle_seconds: idle.as_secs() }
     }
 
-    /// Whether an instance that runs is stopped at `now`; `unused` is how long nobody has used it, none while somebody does.
-    fn ends(&self, now: SystemTime, unused: Option<Duration>) -> bool {
-        self.until.is_some_and(|until| epoch(now) >= until) || unused.is_some_and(|unused| unused.as_secs() >= self.idle_seconds)
+    /// Whether what runs is stopped at `now`, however it is used.
+    fn is_over(&self, now: SystemTime) -> bool {
+        self.until.is_some_and(|until| epoch(now) >= until)
+    }
+
+    /// Whether an instance is stopped that nobody has used for `unused`; none while somebody does.
+    fn is_idle(&self, unused: Option<Duration>) -> bool {
+        unused.is_some_and(|unused| unused.as_secs() >= self.idle_seconds)
     }
 }
 
@@ -119,12 +126,25 @@ impl Instances {
         self.0.drain.set(drain)
     }
 
-    /// Those that run and that the drain in force wants stopped at `now`.
-    pub fn drained(&self, now: SystemTime) -> Vec<InstanceId> {
-        let Some(drain) = self.drain() else { return Vec::new() };
-        let running: Vec<InstanceId> =
-            self.table().values().filter(|instance| instance.status().state == InstanceState::Running).map(|i| i.id.clone()).collect();
-        running.into_iter().filter(|id| drain.ends(now, self.status(id).2)).collect()
+    /// Stops what the drain in force wants stopped at `now`. Comes back at once: a stop has its own deadline.
+    pub fn go_on_draining(&self, now: SystemTime) {
+        let Some(drain) = self.drain() else { return };
+        let running = |instance: &&Arc<Instance>| instance.peek(|status| status.state == InstanceState::Running);
+        let running: Vec<_> = self.table().values().filter(running).cloned().collect();
+        for instance in running {
+            let unused = instance.cell().machine.idle_for(Instant::now());
+            let stops = if drain.is_over(now) {
+                let (instances, instance) = (self.clone(), Arc::clone(&instance));
+                tokio::spawn(async move { instances.stop_by(&instance, Event::StopWanted).await });
+                true
+            } else {
+                // Whoever has begun to use it since we looked keeps it: stopped, it would not come back to them.
+                drain.is_idle(unused) && self.0.retire(&instance)
+            };
+            if stops {
+                tracing::info!(instance = %instance.id, "stopped: the host is being drained");
+            }
+        }
     }
 }
 
@@ -141,12 +161,10 @@ mod tests {
     fn what_is_used_goes_on_until_the_time_is_up() {
         let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
         let drain = Drain::begin(at(1000), Some(hour), minute);
-        assert!(!drain.ends(at(1000), None) && !drain.ends(at(4599), None));
-        assert!(drain.ends(at(4600), None));
-        assert!(!drain.ends(at(1001), Some(Duration::from_secs(59))));
-        assert!(drain.ends(at(1001), Some(minute)));
+        assert!(!drain.is_over(at(1000)) && !drain.is_over(at(4599)) && drain.is_over(at(4600)));
+        assert!(!drain.is_idle(None) && !drain.is_idle(Some(Duration::from_secs(59))) && drain.is_idle(Some(minute)));
         let patient = Drain::begin(at(1000), None, minute);
-        assert!(!patient.ends(at(1 << 40), None));
+        assert!(!patient.is_over(at(1 << 40)));
     }
 
     #[test]

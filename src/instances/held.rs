@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::instance::Instance;
 use super::machine::Event;
 use super::registry::Instances;
 use crate::model::{InstanceId, InstanceState};
@@ -28,6 +29,10 @@ impl Held {
         ids
     }
 
+    fn has(&self, id: &InstanceId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.contains(id)
+    }
+
     /// Notes that `id` is held, or is not any more. Blocks on the disk, when that changes something.
     pub(super) fn set(&self, id: &InstanceId, held: bool) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,17 +50,24 @@ impl Held {
 }
 
 impl Instances {
-    /// Keeps the names of held ones in the file `path` from now on, and holds those that an earlier daemon has left there. To be
-    /// called when what runs was taken over.
+    /// Keeps the names of held ones in the file `path` from now on, and holds those that an earlier daemon has left there.
     pub fn keep_held_at(&self, path: PathBuf) {
         for id in self.0.held.open(path) {
-            let instance = self.instance(&id);
-            if instance.status().state == InstanceState::Running {
-                let instances = self.clone();
-                self.0.tasks.spawn(async move { instances.stop_by(&instance, Event::HoldWanted).await });
-            } else {
-                instance.tell(Event::HoldWanted);
-            }
+            self.hold_if_noted(&self.instance(&id));
+        }
+    }
+
+    /// Holds an instance that is noted as held. To be called of each that is taken over, whenever that is: the launcher knows nothing of
+    /// it, and what comes from there takes the place of what was held before.
+    pub(super) fn hold_if_noted(&self, instance: &Arc<Instance>) {
+        if !self.0.held.has(&instance.id) {
+            return;
+        }
+        if instance.status().state == InstanceState::Running {
+            let (instances, instance) = (self.clone(), Arc::clone(instance));
+            self.0.tasks.spawn(async move { instances.stop_by(&instance, Event::HoldWanted).await });
+        } else {
+            instance.tell(Event::HoldWanted);
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Cell {
 pub struct Status {
     /// Its state.
     pub state: InstanceState,
-    /// Which start this is, counted from 1; 0 before the first.
+    /// Which start this is: later ones have higher numbers; 0 before the first.
     pub generation: u64,
     /// The last lines of the engine that failed, for the instance's owner.
     pub log: Vec<String>,

@@ -15,6 +15,9 @@ pub(super) struct Machine {
     leases: usize,
     /// Since when nobody holds a lease.
     idle_since: Instant,
+    /// Whether it is being removed. Protects what its removal does once it is held (delete the files, forget the state): no run may begin
+    /// before that is done, so nothing lifts the hold.
+    leaving: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +69,7 @@ pub(super) enum Action {
 
 impl Machine {
     pub(super) fn new(now: Instant) -> Self {
-        Self { state: State::Stopped, generation: 0, leases: 0, idle_since: now }
+        Self { state: State::Stopped, generation: 0, leases: 0, idle_since: now, leaving: false }
     }
 
     /// Whether `Wanted` would start it now: then it needs a place among the running ones first.
@@ -108,8 +111,7 @@ impl Machine {
             (State::Stopped | State::Failed { .. }, Event::HoldWanted) => {
                 self.state = State::Failed { cause: FailureCause::StoppedByOperator, at: now };
             }
-            (State::Failed { .. }, Event::Lifted) => self.state = State::Stopped,
-            (State::Failed { .. }, Event::StopWanted) => self.state = State::Stopped,
+            (State::Failed { .. }, Event::Lifted | Event::StopWanted) if !self.leaving => self.state = State::Stopped,
             (State::Running, Event::Exited(cause)) => self.state = State::Failed { cause: cause.into(), at: now },
             (State::Stopping { hold: true, .. }, Event::Exited(_) | Event::StartFailed(_)) => {
                 self.state = State::Failed { cause: FailureCause::StoppedByOperator, at: now };
@@ -137,7 +139,7 @@ impl Machine {
     /// One that an earlier daemon has left running, unused for `idle`.
     pub(super) fn adopted(now: Instant, idle: Duration) -> Self {
         let idle_since = now.checked_sub(idle).unwrap_or(now);
-        Self { state: State::Running, generation: 1, leases: 0, idle_since }
+        Self { state: State::Running, generation: 1, idle_since, ..Self::new(now) }
     }
 
     /// One that has ended while no daemon was there to see it.
@@ -149,6 +151,26 @@ impl Machine {
         self.generation += 1;
         self.state = State::Starting(Stage::Queued);
         Action::Start { generation: self.generation }
+    }
+
+    /// Counts its starts from `base`.
+    pub(super) fn count_from(&mut self, base: u64) {
+        self.generation += base;
+    }
+
+    /// Begins its removal; false when that has begun already. Whoever begins it has it held next.
+    pub(super) fn begin_removal(&mut self) -> bool {
+        !std::mem::replace(&mut self.leaving, true)
+    }
+
+    /// The removal has not worked: it is like any other again.
+    pub(super) fn end_removal(&mut self) {
+        self.leaving = false;
+    }
+
+    /// Whether it is being removed.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -217,6 +239,23 @@ mod tests {
         assert_eq!(machine.on(Event::Wanted, now), Some(Action::Start { generation: 2 }));
         machine.on(Event::Lifted, now);
         assert!(matches!(machine.state(), InstanceState::Starting { .. }), "only what is held is lifted");
+    }
+
+    #[test]
+    fn what_is_being_removed_is_started_by_nobody() {
+        let (mut machine, now) = started();
+        machine.on(Event::Ready, now);
+        assert!(machine.begin_removal() && !machine.begin_removal(), "by one of two");
+        assert_eq!(machine.on(Event::HoldWanted, now), Some(Action::Stop));
+        let held = InstanceState::Failed { cause: FailureCause::StoppedByOperator };
+        for event in [Event::Exited(crashed("signal: 15".into())), Event::Lifted, Event::StopWanted, Event::HoldWanted, Event::Lifted] {
+            assert_eq!(machine.on(event, now), None);
+            assert_eq!((machine.state(), machine.on(Event::Wanted, now)), (held.clone(), None));
+        }
+        machine.end_removal();
+        assert_eq!((machine.state(), machine.on(Event::Wanted, now)), (held, None), "it did not work: held like any other");
+        machine.on(Event::Lifted, now);
+        assert_eq!(machine.on(Event::Wanted, now), Some(Action::Start { generation: 2 }));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub use drain::{DRAIN_IDLE, Drain};
 pub use error::{AcquireError, RoamingError, StoreError};
 pub use instance::Status;
 pub use lease::Lease;
+pub use operate::Removal;
 pub use registry::{Begun, Instances, Settings, Unused};
 pub use removal::Removals;
 pub use roaming::{Life, News, Position, Roaming, ScopeInfo, Sender, Update, Updated};

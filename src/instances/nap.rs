@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::instance::{Cell, Instance};
 use super::registry::Shared;
+use crate::launch::LaunchError;
 use crate::model::InstanceId;
 
 /// How long whoever comes waits for processes that stood still: systemd takes some milliseconds for it.
@@ -35,22 +36,24 @@ impl Shared {
 
     /// Sets one back that nobody uses, unless somebody comes for it, and has `bytes` of its memory pushed out.
     pub(super) async fn rest(self: &Arc<Self>, instance: &Arc<Instance>, bytes: u64, freeze: bool) {
-        let wanted = if freeze { Nap::Frozen } else { Nap::Drowsy };
         let rested = {
+            // Whoever wants it awake waits for this, so nothing under it may wait for long: the broker refuses what it cannot do at once.
             let _turn = instance.turn.lock().await;
-            {
-                let mut cell = instance.cell();
-                if !cell.machine.is_idle() || cell.waking || cell.nap > wanted {
-                    return;
-                }
-                // Before it is done: whoever comes from now on sees to it that it is undone.
-                cell.nap = wanted;
-                instance.publish(&cell, Vec::new());
+            if !begin_nap(instance, Nap::Drowsy) {
+                return;
             }
-            self.launcher.rest(&instance.id, freeze).await
+            match self.launcher.lower(&instance.id).await {
+                // It is said to stand still only now, because whoever comes waits until it does not.
+                Ok(()) if freeze && begin_nap(instance, Nap::Frozen) => self.launcher.freeze(&instance.id).await,
+                Ok(()) if freeze => return,
+                lowered => lowered,
+            }
         };
         if let Err(e) = rested {
-            tracing::warn!(instance = %instance.id, "an unused instance is not set back: {e}");
+            match e {
+                LaunchError::Conflict(_) => tracing::info!(instance = %instance.id, "an unused instance is not set back yet: {e}"),
+                e => tracing::warn!(instance = %instance.id, "an unused instance is not set back: {e}"),
+            }
             return self.wake(instance, &mut instance.cell());
         }
         if freeze {
@@ -88,18 +91,34 @@ impl Shared {
                 return false;
             }
             let mut cell = instance.cell();
-            cell.nap = Nap::Drowsy;
-            instance.publish(&cell, Vec::new());
+            // Its run may have ended meanwhile, and the next one has all that it may have.
+            if cell.nap == Nap::Frozen {
+                cell.nap = Nap::Drowsy;
+                instance.publish(&cell, Vec::new());
+            }
         }
-        // Its run may have ended meanwhile: then there is nothing to give back.
         if instance.cell().nap == Nap::Drowsy && self.launcher.raise(id).await.map_err(failed).is_err() {
             return false;
         }
         let mut cell = instance.cell();
         cell.nap = Nap::Awake;
         cell.waking = false;
+        // Nobody looks at one that stands still. It does not any more, and may be unused.
+        instance.list(&mut cell);
         true
     }
+}
+
+/// Notes that it is set back so far, unless somebody has come for it or it is set back farther. Under the lock, and before it is done:
+/// whoever comes from now on sees to it that it is undone.
+fn begin_nap(instance: &Instance, nap: Nap) -> bool {
+    let mut cell = instance.cell();
+    if !cell.machine.is_idle() || cell.waking || cell.nap > nap {
+        return false;
+    }
+    cell.nap = nap;
+    instance.publish(&cell, Vec::new());
+    true
 }
 
 impl Instance {

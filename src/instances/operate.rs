@@ -16,22 +16,33 @@ use crate::model::{DiskAnswer, DiskJob, InstanceId, InstanceState, Usage};
 /// How long one that was found running is kept at least, however long nobody had used it.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// The time between two tries to take over what runs.
+/// The time between two tries to take over what runs, when nobody could tell what does.
 const ADOPT_AGAIN: Duration = Duration::from_secs(2);
 
+/// When is looked again because something was on its way up or down: a start takes seconds.
+const ADOPT_CHANGED: Duration = Duration::from_secs(5);
+
 impl Instances {
-    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number.
+    /// Takes over what an earlier daemon has left; `idle` says how long each has been unused. Gives their number. What it was just
+    /// starting is taken over later, in the background, unless a request is there first.
     ///
     /// # Errors
     /// When the launcher cannot tell what there is.
     pub async fn adopt(&self, idle: impl Fn(&InstanceId) -> Duration) -> Result<usize, LaunchError> {
         let settings = self.0.settings();
-        let mut running = 0;
+        let (mut running, mut changing) = (0, false);
         for (id, left) in self.0.launcher.adopt().await? {
             let now = Instant::now();
-            if self.known(&id).is_some_and(|known| !known.status().state.is_at_rest()) {
-                // A request was here first.
-                continue;
+            if let Some(known) = self.known(&id) {
+                let (leaving, seen) = {
+                    let cell = known.cell();
+                    (cell.machine.is_leaving(), cell.machine.generation() > 0)
+                };
+                // A request was here first, it is being removed and the entry is to stay, or we have seen its end ourselves.
+                if !known.status().state.is_at_rest() || leaving || (seen && matches!(left, Left::Ended(_))) {
+                    continue;
+                }
+                self.0.note_forgotten(&known);
             }
             let longest = settings.unused(&id).stop_after.map_or(Duration::MAX, |time| time.saturating_sub(GRACE));
             let (machine, launched, nap) = match left {
@@ -41,6 +52,10 @@ impl Instances {
                     (Machine::adopted(now, idle(&id).min(longest)), Some(launched), nap)
                 }
                 Left::Ended(cause) => (Machine::found_ended(now, cause), None, Nap::Awake),
+                Left::Changing => {
+                    changing = true;
+                    continue;
+                }
             };
             let instance = Arc::new(self.0.instance(id.clone(), machine));
             {
@@ -54,8 +69,12 @@ impl Instances {
             if let Some(launched) = launched {
                 running += 1;
                 let place = self.0.hold_place();
-                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), instance, launched, place));
+                self.0.tasks.spawn(starter::take_over(Arc::clone(&self.0), Arc::clone(&instance), launched, place));
             }
+            self.hold_if_noted(&instance);
+        }
+        if changing {
+            self.adopt_later(ADOPT_CHANGED);
         }
         Ok(running)
     }
@@ -63,11 +82,16 @@ impl Instances {
     /// Takes over later, in the background, when the launcher could not say at the start what runs: else that would be counted by nobody,
     /// and stopped by nobody.
     pub fn adopt_when_possible(&self) {
+        self.adopt_later(ADOPT_AGAIN);
+    }
+
+    fn adopt_later(&self, pause: Duration) {
         let instances = self.clone();
         self.0.tasks.spawn(async move {
             loop {
-                tokio::time::sleep(ADOPT_AGAIN).await;
+                tokio::time::sleep(pause).await;
                 match instances.adopt(|_| Duration::ZERO).await {
+                    Ok(0) => return,
                     Ok(running) => return tracing::info!("{running} instances taken over"),
                     Err(e) => tracing::debug!("cannot take over what runs: {e}"),
                 }
@@ -138,21 +162,16 @@ impl Instances {
         self.0.launcher.inventory().await
     }
 
-    /// Stops an instance and forgets it; with `purge`, deletes its files.
+    /// Begins to remove an instance.
     ///
     /// # Errors
-    /// When there is none, or with what could not be deleted.
-    pub async fn remove(&self, id: &InstanceId, purge: bool) -> Result<(), LaunchError> {
+    /// When somebody does that already.
+    pub fn begin_removal(&self, id: &InstanceId) -> Result<Removal, LaunchError> {
         let instance = self.instance(id);
-        self.stop_by(&instance, Event::HoldWanted).await;
-        if !instance.status().state.is_at_rest() {
-            return Err(LaunchError::Unkillable(1));
+        if !instance.cell().machine.begin_removal() {
+            return Err(LaunchError::Conflict(format!("{id} is being removed already")));
         }
-        let removed = self.0.launcher.remove(id, purge).await;
-        // Known or not, it is nothing special any more: whoever opens its URL gets a new one.
-        self.table().remove(id);
-        self.0.held.set(id, false);
-        removed
+        Ok(Removal { instances: self.clone(), instance, stopped: false })
     }
 
     /// Where the files of `id` are, for people.
@@ -193,5 +212,44 @@ impl Instances {
         let instance = self.instance(id);
         self.stop_by(&instance, Event::HoldWanted).await;
         instance.status().state.is_at_rest()
+    }
+}
+
+/// An instance that is being removed: once it is stopped, nothing starts it, whoever wants that. Whoever removes it drops this when all of
+/// it is gone, also what is remembered of it elsewhere; from then on its id is like one that nobody has ever used.
+pub struct Removal {
+    instances: Instances,
+    instance: Arc<Instance>,
+    stopped: bool,
+}
+
+impl Removal {
+    /// Stops it and forgets it; with `purge`, deletes its files.
+    ///
+    /// # Errors
+    /// When there is none, or with what could not be deleted.
+    pub async fn carry_out(&mut self, purge: bool) -> Result<(), LaunchError> {
+        self.instances.stop_by(&self.instance, Event::HoldWanted).await;
+        if !self.instance.status().state.is_at_rest() {
+            return Err(LaunchError::Unkillable(1));
+        }
+        self.stopped = true;
+        self.instances.0.launcher.remove(&self.instance.id, purge).await
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        let id = &self.instance.id;
+        if self.stopped {
+            // Known or not, it is nothing special any more: whoever opens its URL gets a new one. The entry is this very instance: nothing
+            // replaces one that is being removed. Whoever still has it in hand finds it held, for ever.
+            self.instances.0.held.set(id, false);
+            let mut table = self.instances.table();
+            self.instances.0.note_forgotten(&self.instance);
+            table.remove(id);
+        } else {
+            self.instance.cell().machine.end_removal();
+        }
     }
 }

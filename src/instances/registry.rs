@@ -1,7 +1,7 @@
 //! All instances, and the way to a lease on one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,9 @@ pub(super) struct Shared {
     settings: RwLock<Arc<Settings>>,
     pub(super) settings_changed: Notify,
     table: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    /// The highest generation of an instance that is not in the table any more. New ones count from there: what is kept of a run that
+    /// was, under its id and generation, is never taken for that of one that is.
+    forgotten: AtomicU64,
     /// How many hold a place among the running ones.
     pub(super) active: AtomicUsize,
     pub(super) starting: Arc<Line>,
@@ -100,6 +103,7 @@ impl Instances {
             settings: RwLock::new(Arc::new(settings)),
             settings_changed: Notify::new(),
             table: Mutex::default(),
+            forgotten: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             starting,
             seeking: AtomicUsize::new(0),
@@ -279,7 +283,11 @@ impl Instances {
             let held = |state: &InstanceState| matches!(state, InstanceState::Failed { cause } if cause.is_held());
             table.retain(|_, known| {
                 let state = known.status().state;
-                Arc::strong_count(known) > 1 || known.is_followed() || !state.is_at_rest() || held(&state)
+                let keep = Arc::strong_count(known) > 1 || known.is_followed() || !state.is_at_rest() || held(&state);
+                if !keep {
+                    self.0.note_forgotten(known);
+                }
+                keep
             });
         }
         Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(self.0.instance(id.clone(), Machine::new(Instant::now())))))
@@ -356,8 +364,14 @@ impl Shared {
     }
 
     /// A new one, not in the table yet.
-    pub(super) fn instance(&self, id: InstanceId, machine: Machine) -> Instance {
+    pub(super) fn instance(&self, id: InstanceId, mut machine: Machine) -> Instance {
+        machine.count_from(self.forgotten.load(Ordering::SeqCst));
         Instance::new(id, machine, self.idle.clone())
+    }
+
+    /// To be called before `instance` goes from the table.
+    pub(super) fn note_forgotten(&self, instance: &Instance) {
+        self.forgotten.fetch_max(instance.cell().machine.generation(), Ordering::SeqCst);
     }
 
     /// Whether more waits for memory than the settings allow.

@@ -20,8 +20,8 @@ const MOST_ASKED: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The first and the longest time between two tries to stop one that a launcher cannot stop at the moment.
-const AGAIN: Duration = Duration::from_millis(500);
-const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
+pub(super) const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// A place among the running ones; given back when it is dropped.
 pub(super) struct Place(Arc<Shared>);

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::instance::Instance;
 use super::machine::{Action, Event};
 use super::registry::Shared;
-use super::room::{Entry, Place};
+use super::room::{AGAIN, AGAIN_AT_MOST, Entry, Place};
 use crate::launch::{Connector, Exit, Launched};
 use crate::model::{EndCause, FailureCause, InstanceState, Stage};
 use crate::telemetry::metrics;
@@ -78,7 +78,8 @@ async fn run_once(shared: &Shared, instance: &Instance, generation: u64, place: 
 /// Stays with an instance that an earlier daemon has started, and goes on as with any other.
 pub(super) async fn take_over(shared: Arc<Shared>, instance: Arc<Instance>, launched: Launched, place: Place) {
     tracing::info!(instance = %instance.id, "instance taken over");
-    if let Some(Action::Start { generation }) = run_out(&instance, launched, 1, place).await {
+    let adopted = instance.status().generation;
+    if let Some(Action::Start { generation }) = run_out(&instance, launched, adopted, place).await {
         let entry = shared.enter_anyway();
         run(shared, instance, generation, entry).await;
     }
@@ -136,13 +137,24 @@ async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (Failur
         Ok(Err(Exit { cause: EndCause::Crashed { status }, log })) => Err((FailureCause::DiedEarly { status }, log)),
         Ok(Err(exit)) => Err((exit.cause.into(), exit.log)),
         Err(_) => {
-            if let Err(e) = shared.launcher.stop(&instance.id).await {
-                tracing::error!(instance = %instance.id, "{e}");
-            }
-            let exit = launched.exit.await;
+            let exit = tokio::select! {
+                exit = launched.exit => exit,
+                never = end_it(shared, instance) => never,
+            };
             Err((FailureCause::Timeout { seconds: limit.as_secs() }, exit.log))
         }
     }
+}
+
+/// Has a start that took too long ended, tried until that has worked: its end is for its launcher to tell.
+async fn end_it(shared: &Shared, instance: &Instance) -> Exit {
+    let mut pause = AGAIN;
+    while let Err(e) = shared.launcher.stop(&instance.id).await {
+        tracing::error!(instance = %instance.id, "{e}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(AGAIN_AT_MOST);
+    }
+    std::future::pending().await
 }
 
 /// Waits until the engine takes connections, or has ended.

@@ -5,12 +5,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::roaming::Roaming;
+use super::roaming::{Life, Roaming};
 use crate::model::{DiskUse, InstanceId};
 use crate::sys;
 
@@ -48,6 +49,15 @@ pub struct LastOpened {
 pub struct StateStore {
     dir: PathBuf,
     roaming: Roaming,
+    /// Shared by whoever writes, alone by whoever forgets an instance. Protects that nothing of a life that is over is written after its
+    /// end, and that nothing is put into a directory that is being removed.
+    writing: Arc<RwLock<()>>,
+}
+
+/// A file that may be written, for as long as this is there.
+struct Prepared<'a> {
+    path: PathBuf,
+    _writing: RwLockReadGuard<'a, ()>,
 }
 
 impl StateStore {
@@ -57,7 +67,7 @@ impl StateStore {
     /// When the directory cannot be made.
     pub fn open(dir: PathBuf) -> Result<Self, StoreError> {
         sys::create_private_dir(&dir).map_err(failed("make", &dir))?;
-        Ok(Self { roaming: Roaming::new(dir.clone()), dir })
+        Ok(Self { roaming: Roaming::new(dir.clone()), dir, writing: Arc::default() })
     }
 
     /// Forgets everything of `id`.
@@ -66,11 +76,17 @@ impl StateStore {
     /// When the disk refuses.
     pub fn forget(&self, id: &InstanceId) -> Result<(), StoreError> {
         let dir = self.dir.join(id.as_str());
+        let _alone = self.writing.write().unwrap_or_else(PoisonError::into_inner);
         // Else what is just being written would be left, or keep the directory from going.
         match self.roaming.forget(id, || fs::remove_dir_all(&dir)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &dir)(e)),
             _ => Ok(()),
         }
+    }
+
+    /// The life of `id` now: what is learnt of it in this one is written in no later one.
+    pub fn life(&self, id: &InstanceId) -> Life {
+        self.roaming.life(id)
     }
 
     /// The workbench's state.
@@ -97,14 +113,12 @@ impl StateStore {
     /// Remembers what `id` opened.
     ///
     /// # Errors
-    /// When the disk is full or refuses; the old record stays.
-    pub fn set_last_opened(&self, id: &InstanceId, opened: &LastOpened) -> Result<(), StoreError> {
+    /// When the disk is full or refuses, or `life` is over; the old record stays.
+    pub fn set_last_opened(&self, id: &InstanceId, life: Life, opened: &LastOpened) -> Result<(), StoreError> {
         if self.last_opened(id) == *opened {
             return Ok(());
         }
-        let path = self.prepared(id, "last-opened.json")?;
-        let content = serde_json::to_vec(opened).map_err(|e| failed("encode", &path)(e.into()))?;
-        sys::write_atomic(&path, &content).map_err(failed("write", &path))
+        self.write(&self.prepared(id, life, "last-opened.json")?, opened)
     }
 
     /// When `id` was used last, as far as [`Self::set_last_used`] was told.
@@ -115,13 +129,13 @@ impl StateStore {
     /// Remembers that `id` was used at `time`.
     ///
     /// # Errors
-    /// When the disk refuses.
-    pub fn set_last_used(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
-        self.stamp(id, LAST_USED, time)
+    /// When the disk refuses, or `life` is over.
+    pub fn set_last_used(&self, id: &InstanceId, life: Life, time: SystemTime) -> Result<(), StoreError> {
+        self.stamp(id, life, LAST_USED, time)
     }
 
-    fn stamp(&self, id: &InstanceId, name: &str, time: SystemTime) -> Result<(), StoreError> {
-        let path = self.prepared(id, name)?;
+    fn stamp(&self, id: &InstanceId, life: Life, name: &str, time: SystemTime) -> Result<(), StoreError> {
+        let Prepared { path, _writing } = self.prepared(id, life, name)?;
         // An empty file whose own time says it: nothing that could be half written.
         let file = fs::File::options().create(true).append(true).open(&path).map_err(failed("write", &path))?;
         file.set_modified(time).map_err(failed("write", &path))
@@ -136,9 +150,9 @@ impl StateStore {
     /// Remembers that `id` was removed at `time`: a mark, which the next use makes void.
     ///
     /// # Errors
-    /// When the disk refuses.
-    pub fn set_removed(&self, id: &InstanceId, time: SystemTime) -> Result<(), StoreError> {
-        self.stamp(id, REMOVED, time)
+    /// When the disk refuses, or `life` is over.
+    pub fn set_removed(&self, id: &InstanceId, life: Life, time: SystemTime) -> Result<(), StoreError> {
+        self.stamp(id, life, REMOVED, time)
     }
 
     /// What the files of `id` took on the disk when they were counted last, and when that was.
@@ -151,11 +165,9 @@ impl StateStore {
     /// Remembers that they take so much now.
     ///
     /// # Errors
-    /// When the disk refuses; the old record stays.
-    pub fn set_disk(&self, id: &InstanceId, disk: &DiskUse) -> Result<(), StoreError> {
-        let path = self.prepared(id, DISK)?;
-        let content = serde_json::to_vec(disk).map_err(|e| failed("encode", &path)(e.into()))?;
-        sys::write_atomic(&path, &content).map_err(failed("write", &path))
+    /// When the disk refuses, or `life` is over; the old record stays.
+    pub fn set_disk(&self, id: &InstanceId, life: Life, disk: &DiskUse) -> Result<(), StoreError> {
+        self.write(&self.prepared(id, life, DISK)?, disk)
     }
 
     /// [`Self::mint_key`], if there is one.
@@ -167,9 +179,9 @@ impl StateStore {
     /// after, because the workbench throws away what it cannot unseal.
     ///
     /// # Errors
-    /// When it cannot be stored: a key that is gone tomorrow would be worse than none.
-    pub fn mint_key(&self, id: &InstanceId) -> Result<[u8; KEY_BYTES], StoreError> {
-        let path = self.prepared(id, MINT_KEY)?;
+    /// When it cannot be stored: a key that is gone tomorrow would be worse than none. And when `life` is over.
+    pub fn mint_key(&self, id: &InstanceId, life: Life) -> Result<[u8; KEY_BYTES], StoreError> {
+        let Prepared { path, _writing } = self.prepared(id, life, MINT_KEY)?;
         for _ in 0..2 {
             match read(&path) {
                 Ok(content) => match <[u8; KEY_BYTES]>::try_from(content.as_slice()) {
@@ -195,12 +207,21 @@ impl StateStore {
         self.dir.join(id.as_str()).join(name)
     }
 
-    fn prepared(&self, id: &InstanceId, name: &str) -> Result<PathBuf, StoreError> {
+    fn prepared(&self, id: &InstanceId, life: Life, name: &str) -> Result<Prepared<'_>, StoreError> {
+        let _writing = self.writing.read().unwrap_or_else(PoisonError::into_inner);
         let dir = self.dir.join(id.as_str());
+        if life != self.life(id) {
+            return Err(failed("write", &dir.join(name))(io::Error::other("the instance was purged meanwhile")));
+        }
         if !dir.is_dir() {
             sys::create_private_dir(&dir).map_err(failed("make", &dir))?;
         }
-        Ok(dir.join(name))
+        Ok(Prepared { path: dir.join(name), _writing })
+    }
+
+    fn write(&self, Prepared { path, .. }: &Prepared<'_>, record: &impl Serialize) -> Result<(), StoreError> {
+        let content = serde_json::to_vec(record).map_err(|e| failed("encode", path)(e.into()))?;
+        sys::write_atomic(path, &content).map_err(failed("write", path))
     }
 }
 
@@ -246,24 +267,63 @@ mod tests {
     #[test]
     fn the_key_is_stable_private_and_one_per_instance() {
         let (dir, store, alice) = store();
+        let life = store.life(&alice);
         let keys: Vec<_> = std::thread::scope(|scope| {
-            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| store.mint_key(&alice).unwrap())).collect();
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| store.mint_key(&alice, life).unwrap())).collect();
             makers.into_iter().map(|m| m.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|key| *key == keys[0]), "made once, however many ask");
-        assert_ne!(store.mint_key(&"bob".parse().unwrap()).unwrap(), keys[0]);
+        let bob = "bob".parse().unwrap();
+        assert_ne!(store.mint_key(&bob, store.life(&bob)).unwrap(), keys[0]);
         let mode = fs::metadata(dir.path().join("state/alice/mint-key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
+    fn nothing_of_a_life_that_is_over_is_written() {
+        let (dir, store, alice) = store();
+        let (time, disk, opened) = (SystemTime::now(), DiskUse { bytes: 7, complete: true }, LastOpened::default());
+        let opened = LastOpened { folder: Some("/a".into()), ..opened };
+        let life = store.life(&alice);
+        store.mint_key(&alice, life).unwrap();
+        store.forget(&alice).unwrap();
+        assert!(store.mint_key(&alice, life).is_err());
+        assert!(store.set_last_used(&alice, life, time).is_err() && store.set_removed(&alice, life, time).is_err());
+        assert!(store.set_disk(&alice, life, &disk).is_err() && store.set_last_opened(&alice, life, &opened).is_err());
+        assert!(!dir.path().join("state/alice").exists());
+        store.mint_key(&alice, store.life(&alice)).unwrap();
+    }
+
+    #[test]
+    fn whoever_writes_while_it_is_forgotten_leaves_nothing_and_is_in_nobodys_way() {
+        let (dir, store, alice) = store();
+        let path = dir.path().join("state/alice");
+        for _ in 0..100 {
+            let life = store.life(&alice);
+            store.mint_key(&alice, life).unwrap();
+            std::thread::scope(|scope| {
+                let write = |what: fn(&StateStore, &InstanceId, Life) -> bool| {
+                    let (store, alice) = (&store, &alice);
+                    scope.spawn(move || while what(store, alice, life) {})
+                };
+                write(|store, id, life| store.set_last_used(id, life, SystemTime::now()).is_ok());
+                write(|store, id, life| store.set_disk(id, life, &DiskUse { bytes: 7, complete: true }).is_ok());
+                write(|store, id, life| store.mint_key(id, life).is_ok());
+                std::thread::yield_now();
+                store.forget(&alice).unwrap();
+            });
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
     fn a_broken_key_is_set_aside() {
         let (dir, store, alice) = store();
-        store.mint_key(&alice).unwrap();
+        store.mint_key(&alice, store.life(&alice)).unwrap();
         let path = dir.path().join("state/alice/mint-key");
         fs::write(&path, b"short").unwrap();
-        let key = store.mint_key(&alice).unwrap();
-        assert_eq!(store.mint_key(&alice).unwrap(), key);
+        let key = store.mint_key(&alice, store.life(&alice)).unwrap();
+        assert_eq!(store.mint_key(&alice, store.life(&alice)).unwrap(), key);
         assert_eq!(fs::read(path.with_extension("broken")).unwrap(), b"short");
     }
 
@@ -273,16 +333,16 @@ mod tests {
         assert_eq!(store.last_used(&alice), None);
         let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
         for time in [then, then + std::time::Duration::from_secs(60)] {
-            store.set_last_used(&alice, time).unwrap();
+            store.set_last_used(&alice, store.life(&alice), time).unwrap();
             assert_eq!(store.last_used(&alice), Some(time));
         }
         let later = |seconds| then + std::time::Duration::from_secs(seconds);
         assert!(!store.is_removed(&alice));
-        store.set_removed(&alice, later(100)).unwrap();
+        store.set_removed(&alice, store.life(&alice), later(100)).unwrap();
         assert!(store.is_removed(&alice));
-        store.set_last_used(&alice, later(101)).unwrap();
+        store.set_last_used(&alice, store.life(&alice), later(101)).unwrap();
         assert!(!store.is_removed(&alice), "who uses it has it back");
-        store.set_removed(&alice, later(200)).unwrap();
+        store.set_removed(&alice, store.life(&alice), later(200)).unwrap();
         assert!(store.is_removed(&alice), "and it can go again");
     }
 
@@ -291,11 +351,11 @@ mod tests {
         let (dir, store, alice) = store();
         assert_eq!(store.last_opened(&alice), LastOpened::default());
         let opened = LastOpened { folder: Some("/a".into()), workspace: None };
-        store.set_last_opened(&alice, &opened).unwrap();
+        store.set_last_opened(&alice, store.life(&alice), &opened).unwrap();
         assert_eq!(store.last_opened(&alice), opened);
         fs::write(dir.path().join("state/alice/last-opened.json"), b"{\"folder\":").unwrap();
         assert_eq!(store.last_opened(&alice), LastOpened::default());
-        store.set_last_opened(&alice, &opened).unwrap();
+        store.set_last_opened(&alice, store.life(&alice), &opened).unwrap();
         assert_eq!(store.last_opened(&alice), opened);
     }
 }

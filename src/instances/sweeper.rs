@@ -2,9 +2,11 @@
 //! time has come: what it costs depends on how many are due, not on how many there are.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -114,12 +116,11 @@ impl Sweep {
                 let (turns, connector) = (Arc::clone(&self.turns), instance.cell().connector.clone());
                 self.asked.spawn(async move {
                     let _turn = turns.acquire().await;
-                    let usage = match connector {
-                        Some(connector) => {
-                            connector.usage().await.inspect_err(|e| tracing::warn!(instance = %id, "cannot tell what runs in it: {e}")).ok()
-                        }
-                        None => None,
+                    let asking = async {
+                        connector?.usage().await.inspect_err(|e| tracing::warn!(instance = %id, "cannot tell what runs in it: {e}")).ok()
                     };
+                    // A bug in there must not take the name along: without an answer it would never be looked at again.
+                    let usage = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_default();
                     (id, usage)
                 });
             }

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adopt;
+mod failing;
 mod line;
 mod nap;
+mod removal;
 mod room;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,6 +42,8 @@ struct Stage {
     launched: Mutex<Vec<InstanceId>>,
     /// What an earlier daemon has left, and how often nobody can tell before that.
     left: Mutex<Vec<InstanceId>>,
+    crashed: Mutex<Vec<InstanceId>>,
+    changing: Mutex<Vec<InstanceId>>,
     failing_adopts: AtomicUsize,
     /// Stops that do not work before they do.
     failing_stops: AtomicUsize,
@@ -48,8 +53,18 @@ struct Stage {
     frozen: Mutex<HashSet<InstanceId>>,
     /// Thaws and freezes that do not work before they do.
     failing_thaws: AtomicUsize,
-    failing_rests: AtomicUsize,
+    failing_freezes: AtomicUsize,
     asked: AtomicUsize,
+    /// Questions that end in a panic.
+    bugs: AtomicUsize,
+    /// Removals, those that are to have less, those that are to stand still, and those that are to go on wait while somebody holds it.
+    removal: tokio::sync::Mutex<()>,
+    lowering: tokio::sync::Mutex<()>,
+    freezing: tokio::sync::Mutex<()>,
+    thawing: tokio::sync::Mutex<()>,
+    raised: AtomicUsize,
+    /// No engine answers.
+    mute: AtomicBool,
     /// Percent.
     pressure: AtomicUsize,
 }
@@ -61,6 +76,9 @@ struct Way(Arc<Stage>, InstanceId);
 impl Connector for Way {
     fn engine(&self) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(async {
+            if self.0.mute.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             // The start ends with the first answer.
             self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
             Stream::from_fd(std::os::unix::net::UnixStream::pair()?.0.into())
@@ -79,6 +97,7 @@ impl Connector for Way {
         Box::pin(async {
             assert!(!self.0.frozen.lock().unwrap().contains(&self.1), "{} cannot answer", self.1);
             self.0.asked.fetch_add(1, Ordering::SeqCst);
+            assert!(!fails(&self.0.bugs), "a bug, as asked for");
             let user_processes = self.0.busy.lock().unwrap().get(&self.1).copied().unwrap_or(0);
             Ok(Usage { processes: 1 + user_processes, user_processes, ..Usage::default() })
         })
@@ -149,6 +168,9 @@ impl Launcher for Fake {
                     all.push((id.clone(), Left::Running { launched: self.run(id), frozen }));
                 }
             }
+            let crash = || EndCause::Crashed { status: "signal: 9".into() };
+            all.extend(self.0.crashed.lock().unwrap().iter().map(|id| (id.clone(), Left::Ended(crash()))));
+            all.extend(self.0.changing.lock().unwrap().iter().map(|id| (id.clone(), Left::Changing)));
             Ok(all)
         })
     }
@@ -158,24 +180,34 @@ impl Launcher for Fake {
     }
 
     fn remove(&self, _: &InstanceId, _: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            let _gate = self.0.removal.lock().await;
+            Ok(())
+        })
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
     }
 
-    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+    fn lower(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         let id = id.clone();
         Box::pin(async move {
+            let _gate = self.0.lowering.lock().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
             self.0.lowered.lock().unwrap().insert(id.clone());
-            if fails(&self.0.failing_rests) {
+            Ok(())
+        })
+    }
+
+    fn freeze(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let id = id.clone();
+        Box::pin(async move {
+            let _gate = self.0.freezing.lock().await;
+            if fails(&self.0.failing_freezes) {
                 return Err(LaunchError::Closed);
             }
-            if freeze {
-                self.0.frozen.lock().unwrap().insert(id);
-            }
+            self.0.frozen.lock().unwrap().insert(id);
             Ok(())
         })
     }
@@ -187,6 +219,7 @@ impl Launcher for Fake {
             if fails(&self.0.failing_thaws) {
                 return Err(LaunchError::Closed);
             }
+            let _gate = self.0.thawing.lock().await;
             self.0.frozen.lock().unwrap().remove(&id);
             Ok(())
         })
@@ -195,6 +228,7 @@ impl Launcher for Fake {
     fn raise(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         let id = id.clone();
         Box::pin(async move {
+            self.0.raised.fetch_add(1, Ordering::SeqCst);
             self.0.lowered.lock().unwrap().remove(&id);
             Ok(())
         })
@@ -346,51 +380,4 @@ async fn whoever_comes_is_served_however_often_it_is_being_stopped() {
     assert!(!instances.0.retire(&instance), "somebody uses it");
     drop(lease);
     assert!(stage.stops.load(Ordering::SeqCst) >= 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_that_does_not_work_is_tried_again() {
-    let (instances, stage) = stage(settings(2, Duration::from_secs(1)));
-    stage.failing_stops.store(2, Ordering::SeqCst);
-    drop(used(&instances, "alice").await);
-    eventually("it is stopped in the end", || state(&instances, "alice") == InstanceState::Stopped).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operators_stop_is_tried_until_it_works() {
-    let (instances, stage) = untended(settings(2, Duration::from_secs(600)));
-    let _lease = used(&instances, "alice").await;
-    stage.failing_stops.store(2, Ordering::SeqCst);
-    assert!(instances.hold(&id("alice")).await, "it has ended when that comes back");
-    assert_eq!(stage.failing_stops.load(Ordering::SeqCst), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_runs_is_taken_over_when_somebody_can_tell() {
-    let (instances, stage) = untended(settings(2, Duration::from_secs(600)));
-    stage.left.lock().unwrap().push(id("alice"));
-    stage.failing_adopts.store(2, Ordering::SeqCst);
-    assert!(instances.adopt(|_| Duration::ZERO).await.is_err());
-    instances.adopt_when_possible();
-    eventually("it is taken over", || state(&instances, "alice") == InstanceState::Running).await;
-    assert_eq!(instances.0.active.load(Ordering::SeqCst), 1, "and has a place");
-    drop(used(&instances, "alice").await);
-    assert_eq!(instances.adopt(|_| Duration::ZERO).await.unwrap(), 0, "once");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_waits_for_a_place_can_be_stopped() {
-    let (instances, stage) = untended(settings(1, Duration::from_secs(1)));
-    drop(used(&instances, "old").await);
-    // Whoever comes now waits until it can go: its stops do not work.
-    eventually("it may go", || instances.status(&id("old")).2 > Some(Duration::from_millis(1100))).await;
-    stage.failing_stops.store(usize::MAX, Ordering::SeqCst);
-    assert!(matches!(instances.begin(&id("new")).await, Ok(Begun::Starting)));
-    eventually("it waits", || state(&instances, "old") == InstanceState::Stopping).await;
-    let began = Instant::now();
-    assert!(instances.hold(&id("new")).await);
-    assert!(began.elapsed() < STOP_DEADLINE, "it does not wait for its own end");
-    stage.failing_stops.store(0, Ordering::SeqCst);
-    eventually("the other one ends", || state(&instances, "old") == InstanceState::Stopped).await;
-    drop(used(&instances, "old").await);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
+use super::roaming::Life;
 use super::store::StateStore;
 use crate::model::InstanceId;
 
@@ -21,17 +22,17 @@ impl Uses {
         Self { store, written: HashMap::new() }
     }
 
-    /// Writes down what has changed: `clocks` says of those that run since when they are unused, none of those that are in use.
-    /// Blocks on the disk.
-    pub fn write(&mut self, clocks: &BTreeMap<InstanceId, Option<SystemTime>>, now: SystemTime) {
+    /// Writes down what has changed: `clocks` says of those that run since when they are unused, none of those that are in use; and in
+    /// which life that was. Blocks on the disk.
+    pub fn write(&mut self, clocks: &BTreeMap<InstanceId, (Option<SystemTime>, Life)>, now: SystemTime) {
         self.written.retain(|id, _| clocks.contains_key(id));
-        for (id, since) in clocks {
+        for (id, (since, life)) in clocks {
             let (used, least) = since.map_or((now, COARSE), |since| (since, Duration::from_secs(1)));
             let is_news = self.written.get(id).is_none_or(|written| used.duration_since(*written).is_ok_and(|newer| newer >= least));
             if !is_news {
                 continue;
             }
-            match self.store.set_last_used(id, used) {
+            match self.store.set_last_used(id, *life, used) {
                 Ok(()) => drop(self.written.insert(id.clone(), used)),
                 Err(e) => tracing::warn!(instance = %id, "{e}"),
             }
@@ -52,7 +53,7 @@ mod tests {
         let alice: InstanceId = "alice".parse().unwrap();
         let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let mut look = |since: Option<SystemTime>, now| {
-            uses.write(&[(alice.clone(), since)].into(), now);
+            uses.write(&[(alice.clone(), (since, store.life(&alice)))].into(), now);
             store.last_used(&alice)
         };
         assert_eq!(look(None, at(0)), Some(at(0)));

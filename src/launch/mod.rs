@@ -71,11 +71,17 @@ pub trait Launcher: Send + Sync + 'static {
     /// The configuration was read again: whoever keeps a copy reads it too.
     fn reload(&self) -> BoxFuture<'_, Result<(), LaunchError>>;
 
-    /// Gives `id` less of the processors and disks than others when they are short; with `freeze`, its processes stand still as well.
+    /// Gives `id` less of the processors and disks than others when they are short. Waits for no job on its files.
     ///
     /// # Errors
-    /// When not all of it was done.
-    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>>;
+    /// When it does not work, or something else is being done to it.
+    fn lower(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
+
+    /// Makes its processes stand still. Waits for no job on its files.
+    ///
+    /// # Errors
+    /// When some of them may still run, or something else is being done to it.
+    fn freeze(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>>;
 
     /// Lets processes go on that stood still; fine when they do not.
     ///
@@ -98,7 +104,7 @@ pub trait Launcher: Send + Sync + 'static {
     /// When it does not work.
     fn trim(&self, id: &InstanceId, bytes: u64) -> BoxFuture<'_, Result<(), LaunchError>>;
 
-    /// The share of the last ten seconds, in percent, in which something has waited for memory: on this host, or among the
+    /// The share of the last ten seconds, in percent, in which something has waited for memory that is short: on this host, or among the
     /// instances. None when nobody counts.
     fn memory_pressure(&self) -> Option<f32>;
 
@@ -136,6 +142,8 @@ pub enum Left {
     },
     /// It has ended.
     Ended(EndCause),
+    /// It is on its way up or down: to be asked again.
+    Changing,
 }
 
 /// What is at a path.

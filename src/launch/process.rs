@@ -201,8 +201,12 @@ impl Launcher for ProcessLauncher {
         Box::pin(async { Ok(()) })
     }
 
-    fn rest(&self, _id: &InstanceId, _freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
+    fn lower(&self, _id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn freeze(&self, _id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        Box::pin(async { Err(LaunchError::Unsupported("processes that stand still")) })
     }
 
     fn thaw(&self, _id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {

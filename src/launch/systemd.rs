@@ -112,7 +112,8 @@ impl SystemdLauncher {
                 },
                 RunState::Inactive if unit.result == STOPPED_BY_OPERATOR => all.push((unit.id, Left::Ended(EndCause::StoppedByOperator))),
                 RunState::Failed => all.push((unit.id.clone(), Left::Ended(cause(&unit.result, None)))),
-                RunState::Changing | RunState::Inactive => {}
+                RunState::Changing => all.push((unit.id, Left::Changing)),
+                RunState::Inactive => {}
             }
         }
         Ok(all)
@@ -251,12 +252,14 @@ impl Launcher for SystemdLauncher {
         Box::pin(async { self.broker.ask(&BrokerRequest::Reload {}).await.map(drop) })
     }
 
-    fn rest(&self, id: &InstanceId, freeze: bool) -> BoxFuture<'_, Result<(), LaunchError>> {
-        let id = id.clone();
-        Box::pin(async move {
-            self.broker.ask(&BrokerRequest::Lower { id: id.clone() }).await?;
-            if freeze { self.broker.ask(&BrokerRequest::Freeze { id }).await.map(drop) } else { Ok(()) }
-        })
+    fn lower(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let request = BrokerRequest::Lower { id: id.clone() };
+        Box::pin(async move { self.broker.ask(&request).await.map(drop) })
+    }
+
+    fn freeze(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
+        let request = BrokerRequest::Freeze { id: id.clone() };
+        Box::pin(async move { self.broker.ask(&request).await.map(drop) })
     }
 
     fn thaw(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {

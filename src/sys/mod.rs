@@ -43,7 +43,7 @@ pub use process::{Process, processes};
 pub use procfs::{Pid, ProcessTable, signal};
 pub use psi::{PRESSURES, Pressure, pressure};
 pub use quota::{quota_used, set_user_quota};
-pub use resources::{Resources, free_disk, heap_bytes, load, raise_fd_limit, resources};
+pub use resources::{Resources, free_disk, heap_bytes, load, memory, raise_fd_limit, resources};
 pub use socket_owner::{ListeningSocket, held_sockets, listening_on, own_sockets};
 pub use spawn::isolate;
 pub use stream::{Dir, Listener, Stream, inherited_listeners};

@@ -67,6 +67,13 @@ pub fn free_disk(path: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// The memory of this host, and how much of it is used for nothing at all, in bytes (sysinfo(2)).
+pub fn memory() -> (u64, u64) {
+    let info = rustix::system::sysinfo();
+    let unit = u64::from(info.mem_unit);
+    (info.totalram * unit, info.freeram * unit)
+}
+
 /// How many processes have been running or waiting for a disk on this host, on average over 1, 5 and 15 minutes (getloadavg(3)).
 pub fn load() -> [f64; 3] {
     // A fixed point number with 16 bits behind the point (sysinfo(2), SI_LOAD_SHIFT).
@@ -99,6 +106,12 @@ mod tests {
         assert!(after.cpu_seconds >= before.cpu_seconds && after.cpu_seconds < 100_000.0);
         assert!(after.heap >= before.heap + (7 << 20), "{before:?} {after:?}");
         drop(ballast);
+    }
+
+    #[test]
+    fn the_hosts_memory() {
+        let (all, free) = memory();
+        assert!(all > 64 << 20 && free > 0 && free < all, "{all} {free}");
     }
 
     #[test]

@@ -148,6 +148,20 @@ fn the_daemons_health_and_its_sessions() {
 }
 
 #[test]
+fn a_purge_ends_the_sessions_of_the_purged() {
+    let engine = FakeEngine::new();
+    let daemon = with_password(&engine, "secret", "");
+    let (alice, bob) = (sign_in(&daemon, "/i/alice/", "secret"), sign_in(&daemon, "/i/bob/", "secret"));
+    let open = |id: &str, cookie: &str| daemon.send("GET", &format!("/i/{id}/?ew=1"), &[("Cookie", cookie)]).status;
+    assert_eq!((open("alice", &alice), open("bob", &bob)), (200, 200));
+    assert_eq!(out(&run(&daemon, &["remove", "alice"])), "alice removed\n");
+    assert_eq!(open("alice", &alice), 200, "whoever opens it has it back");
+    assert_eq!(out(&run(&daemon, &["remove", "alice", "--purge"])), "alice purged\n");
+    assert_eq!((open("alice", &alice), open("bob", &bob)), (401, 200));
+    assert!(!daemon.instance_dir("alice").exists(), "its open page does not make it anew");
+}
+
+#[test]
 fn extensions_and_open() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");

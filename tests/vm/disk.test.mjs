@@ -135,6 +135,26 @@ describe('on btrfs', { timeout: 420_000 }, () => {
     await host.inside('sam', 'rm -f ~/b ~/a');
   });
 
+  test('nobody waits for a job on files, least of all who would have it set back', async () => {
+    const quick = { timeout: 10_000 };
+    let making;
+    await host.vm.sh('fsfreeze -f /data');
+    try {
+      making = cli('snapshot anna slow');
+      making.catch(() => {});
+      await host.until('the job is under way', async () => (await out('systemctl is-active hoody-code-volume@anna || true')) === 'activating');
+      for (const verb of ['lower', 'freeze']) {
+        assert.equal((await host.broker({ verb, id: 'anna' }, quick)).refused.code, 'conflict', verb);
+      }
+      assert.deepEqual(await host.broker({ verb: 'thaw', id: 'anna' }, quick), { ok: 'done' });
+    } finally {
+      await host.vm.sh('fsfreeze -u /data');
+    }
+    await making;
+    for (const verb of ['lower', 'raise']) assert.deepEqual(await host.broker({ verb, id: 'anna' }), { ok: 'done' });
+    await cli('snapshot anna slow --delete');
+  });
+
   test('snapshots: made while it runs, unchangeable, restored with what was there kept', async () => {
     await host.inside('anna', 'echo one >~/file; mkdir ~/dir; ln -s /etc/shadow ~/link');
     await login('anna', 'btrfs -q subvolume create inner; echo x >inner/x');

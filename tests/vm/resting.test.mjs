@@ -145,6 +145,20 @@ while True:
     await host.vm.sh(`systemd-run --quiet --unit=hog --slice=hoody-code-instances.slice -p MemoryHigh=64M python3 -c '${hog}'`);
     const pressure = async () => Number(/^some avg10=([\d.]+)/m.exec((await host.vm.sh(`cat ${SLICE}/memory.pressure`)).stdout)[1]);
     await host.until('memory is short', async () => (await pressure()) > 30, { deadline: 60_000 });
+    // For that one alone, because of its own limit: nobody else waits, or has to go.
+    const whole = async () => Number(/^some avg10=([\d.]+)/m.exec((await host.vm.sh('cat /sys/fs/cgroup/memory.pressure')).stdout)[1]);
+    await host.until('the kernel counts it for the whole host all the same', async () => (await whole()) > 30, { deadline: 60_000 });
+    const began = Date.now();
+    await host.open('frank', { deadline: 60_000 });
+    assert.ok(Date.now() - began < 25_000, 'it did not wait for memory');
+    assert.equal((await host.status('alice')).state, 'running');
+    await host.vm.sh('systemctl stop hog');
+    // The same because of what all instances may have together.
+    const current = Number((await host.vm.sh(`cat ${SLICE}/memory.current`)).stdout);
+    await host.vm.sh(`systemctl set-property --runtime hoody-code-instances.slice MemoryHigh=${current + (64 << 20)}
+      systemd-run --quiet --unit=hog --slice=hoody-code-instances.slice python3 -c '${hog}'`);
+    const isFull = async () => Number((await host.vm.sh(`cat ${SLICE}/memory.current`)).stdout) > current + (48 << 20);
+    await host.until('memory is short for all', async () => (await isFull()) && (await pressure()) > 30, { deadline: 60_000 });
     const metrics = (await host.vm.sh('curl -sS --unix-socket /run/hoody-code/control.sock http://localhost/metrics')).stdout;
     assert.match(metrics, /^hoody_code_host_pressure_ratio\{resource="memory",kind="some"\} 0\.[1-9]/m);
     const opening = host.open('dave', { deadline: 120_000 });

@@ -10,7 +10,7 @@ use crate::proxy::Body;
 
 pub(super) async fn answer(context: &Context, headers: &HeaderMap) -> Result<Response<Body>, ApiError> {
     page_pass::check(context, headers).await?;
-    let (store, id) = (context.app.store.clone(), context.instance.clone());
-    let key = blocking(move || store.mint_key(&id)).await??;
+    let (store, id, life) = (context.app.store.clone(), context.instance.clone(), context.life);
+    let key = blocking(move || store.mint_key(&id, life)).await??;
     Ok(plain("application/octet-stream", key.to_vec()))
 }

@@ -24,11 +24,11 @@ pub(super) async fn decide(context: &Context, query: &str, method: &Method) -> R
     if parameters.redundant {
         return Ok(Opening::At(parameters));
     }
-    let (store, id) = (context.app.store.clone(), context.instance.clone());
+    let (store, id, life) = (context.app.store.clone(), context.instance.clone(), context.life);
     if parameters.decide() {
         if method != Method::HEAD {
             let opened = parameters.to_remember();
-            let stored = blocking(move || store.set_last_opened(&id, &opened)).await?;
+            let stored = blocking(move || store.set_last_opened(&id, life, &opened)).await?;
             // A full disk must not keep the editor from opening.
             if let Err(e) = stored {
                 tracing::error!(instance = %context.instance, "{e}");

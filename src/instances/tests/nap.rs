@@ -57,10 +57,10 @@ async fn what_stays_has_less_and_stands_still_where_its_class_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_work_is_tried_until_it_does() {
     let (instances, stage) = stage(freezing(Duration::from_secs(1)));
-    stage.failing_rests.store(1, Ordering::SeqCst);
+    stage.failing_freezes.store(1, Ordering::SeqCst);
     busy(&instances, &stage, "cold").await;
     eventually("it stands still at the second time", || is_in(&stage.frozen, "cold")).await;
-    assert_eq!(stage.failing_rests.load(Ordering::SeqCst), 0);
+    assert_eq!(stage.failing_freezes.load(Ordering::SeqCst), 0);
     stage.failing_thaws.store(3, Ordering::SeqCst);
     drop(used(&instances, "cold").await);
     assert!(!is_in(&stage.frozen, "cold"));
@@ -87,6 +87,58 @@ async fn whoever_comes_while_it_is_set_back_is_served() {
         }
     });
     all(visits).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_while_it_only_gets_less_waits_for_nothing() {
+    let (instances, stage) = stage(freezing(Duration::from_secs(1)));
+    let gate = stage.lowering.lock().await;
+    busy(&instances, &stage, "cold").await;
+    let instance = instances.known(&id("cold")).unwrap();
+    eventually("it is being set back", || instance.cell().nap == super::super::nap::Nap::Drowsy).await;
+    assert!(!instances.is_frozen(&id("cold")));
+    let lease = tokio::time::timeout(Duration::from_secs(5), used(&instances, "cold")).await.expect("at once");
+    drop(gate);
+    eventually("it has its own again", || stage.raised.load(Ordering::SeqCst) == 1 && !instance.cell().waking).await;
+    assert!(!is_in(&stage.lowered, "cold") && !is_in(&stage.frozen, "cold"));
+    drop(lease);
+    eventually("it stands still when its time has come again", || is_in(&stage.frozen, "cold")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_could_not_stand_still_is_looked_at_again_however_long_that_took() {
+    let (instances, stage) = stage(freezing(Duration::from_secs(1)));
+    stage.failing_freezes.store(1, Ordering::SeqCst);
+    stage.failing_thaws.store(2, Ordering::SeqCst);
+    let gate = stage.freezing.lock().await;
+    busy(&instances, &stage, "cold").await;
+    let instance = instances.known(&id("cold")).unwrap();
+    // Whoever tends it has looked, and takes it for one that stands still.
+    eventually("nobody looks at it", || instances.is_frozen(&id("cold")) && !instance.cell().listed).await;
+    drop(gate);
+    eventually("it stands still at the second time", || is_in(&stage.frozen, "cold")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_while_it_is_thawed_has_nothing_to_be_given_back() {
+    let (instances, stage) = stage(freezing(Duration::from_secs(1)));
+    busy(&instances, &stage, "cold").await;
+    eventually("it stands still", || is_in(&stage.frozen, "cold")).await;
+    let gate = stage.thawing.lock().await;
+    let instance = instances.known(&id("cold")).unwrap();
+    let waiting = tokio::spawn({
+        let instances = instances.clone();
+        async move { instances.running(&id("cold")).await }
+    });
+    eventually("it is being thawed", || instance.cell().waking).await;
+    // As the kernel does that runs out of memory.
+    stage.running.lock().unwrap().remove(&id("cold"));
+    eventually("its end is known", || state(&instances, "cold").is_at_rest()).await;
+    drop(gate);
+    eventually("it is done with", || !instance.cell().waking).await;
+    assert_eq!(stage.raised.load(Ordering::SeqCst), 0);
+    drop(waiting.await.unwrap());
+    drop(used(&instances, "cold").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

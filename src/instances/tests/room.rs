@@ -73,3 +73,20 @@ async fn when_memory_is_short_the_unused_go_early_and_the_new_wait() {
     assert_eq!((state(&instances, "used"), state(&instances, "busy")), (InstanceState::Running, InstanceState::Running));
     drop(lease);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_waits_for_a_place_can_be_stopped() {
+    let (instances, stage) = untended(settings(1, Duration::from_secs(1)));
+    drop(used(&instances, "old").await);
+    // Whoever comes now waits until it can go: its stops do not work.
+    eventually("it may go", || instances.status(&id("old")).2 > Some(Duration::from_millis(1100))).await;
+    stage.failing_stops.store(usize::MAX, Ordering::SeqCst);
+    assert!(matches!(instances.begin(&id("new")).await, Ok(Begun::Starting)));
+    eventually("it waits", || state(&instances, "old") == InstanceState::Stopping).await;
+    let began = Instant::now();
+    assert!(instances.hold(&id("new")).await);
+    assert!(began.elapsed() < STOP_DEADLINE, "it does not wait for its own end");
+    stage.failing_stops.store(0, Ordering::SeqCst);
+    eventually("the other one ends", || state(&instances, "old") == InstanceState::Stopped).await;
+    drop(used(&instances, "old").await);
+}
