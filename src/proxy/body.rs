@@ -41,10 +41,14 @@ impl Body {
         Self::Boxed(body.map_err(Into::into).boxed_unsync())
     }
 
-    /// `bytes`, and what is held until they are sent: however many clients ask for much and read nothing, the memory for it is that of
-    /// as many as `guard` lets through. Of what is small, [`PIECE`], it holds nothing.
-    pub fn held(bytes: Bytes, guard: impl Send + 'static) -> Self {
-        if bytes.len() <= PIECE { Self::Full(bytes) } else { Self::boxed(Guarded::new(Pieces(bytes), guard)) }
+    /// Holds `guard` until all is sent: however many clients ask for much and read nothing, the memory for it is that of as many as
+    /// the guard lets through. For what is small, [`PIECE`], it is not held, and neither for what comes from elsewhere.
+    #[must_use]
+    pub fn hold(self, guard: impl Send + 'static) -> Self {
+        match self {
+            Self::Full(bytes) if bytes.len() > PIECE => Self::boxed(Guarded::new(Pieces(bytes), guard)),
+            other => other,
+        }
     }
 }
 
@@ -260,7 +264,7 @@ mod tests {
     async fn what_is_held_is_held_to_the_end() {
         let content = Bytes::from(vec![7; 2 * PIECE + 1]);
         let guard = Arc::new(());
-        let mut body = Body::held(content.clone(), Arc::clone(&guard));
+        let mut body = Body::from(content.clone()).hold(Arc::clone(&guard));
         assert_eq!(body.size_hint().exact(), Some(content.len() as u64));
         let mut got = Vec::new();
         while let Some(frame) = body.frame().await {
@@ -268,7 +272,7 @@ mod tests {
             got.extend(frame.unwrap().into_data().unwrap());
         }
         assert!(got == content && Arc::strong_count(&guard) == 1);
-        let _small = Body::held(content.slice(..PIECE), Arc::clone(&guard));
+        let _small = Body::from(content.slice(..PIECE)).hold(Arc::clone(&guard));
         assert_eq!(Arc::strong_count(&guard), 1);
     }
 }

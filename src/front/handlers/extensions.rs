@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
-use super::super::extensions::{Extensions, Installed, Progress, ended, install_key};
+use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
 use crate::proxy::{Body, BoxError, IdleTimeout};
@@ -61,8 +61,8 @@ pub(in super::super) async fn answer(context: &Context, request: Request<Incomin
         return install(context, request).await;
     }
     let lease = acquire(context).await?;
-    let all = Extensions::list(&lease, true).await?;
-    let rows: Vec<_> = all
+    let Listed { extensions, turn } = context.app.extensions.list(&lease, true).await?;
+    let rows: Vec<_> = extensions
         .iter()
         .map(|one| Row {
             id: &one.id,
@@ -73,7 +73,7 @@ pub(in super::super) async fn answer(context: &Context, request: Request<Incomin
             size: one.size,
         })
         .collect();
-    Ok(answer::json(&rows))
+    Ok(answer::json(&rows).map(|body| body.hold(turn)))
 }
 
 /// `DELETE …/extensions/PUB.NAME`.

@@ -176,7 +176,7 @@ async fn packed(value: impl Serialize + Send + 'static, gzip: bool, turn: Turn) 
                 bytes = small.into();
             }
         }
-        *response.body_mut() = Body::held(bytes, turn);
+        *response.body_mut() = Body::from(bytes).hold(turn);
         response
     })
     .await
