@@ -51,8 +51,12 @@ impl Settings {
     }
 }
 
-/// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one.
+/// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one. Where that
+/// makes no room, no further one is followed or begun.
 const MOST_REMEMBERED: usize = 4096;
+
+/// How often room is made at most: all of them are looked at for it.
+const MAKE_ROOM: Duration = Duration::from_secs(1);
 
 /// How long a stop is waited for, after the launcher has asked, waited and killed.
 pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);
@@ -66,6 +70,8 @@ pub(super) struct Shared {
     settings: RwLock<Arc<Settings>>,
     pub(super) settings_changed: Notify,
     table: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    /// When there was no room in the table last.
+    crowded: Mutex<Option<Instant>>,
     /// How many hold a place among the running ones.
     pub(super) active: AtomicUsize,
     pub(super) starting: Arc<Line>,
@@ -100,6 +106,7 @@ impl Instances {
             settings: RwLock::new(Arc::new(settings)),
             settings_changed: Notify::new(),
             table: Mutex::default(),
+            crowded: Mutex::default(),
             active: AtomicUsize::new(0),
             starting,
             seeking: AtomicUsize::new(0),
@@ -139,7 +146,7 @@ impl Instances {
     /// # Errors
     /// When there is no room, when the last start failed a moment ago, when the host is being emptied, or when we are going down.
     pub async fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
-        let instance = self.instance(id);
+        let instance = self.wanted(id).ok_or_else(|| AcquireError::TooMany { limit: self.limit() })?;
         let began = Instant::now();
         if let Some(lease) = self.want(&instance)? {
             return if instance.thawed().await {
@@ -203,9 +210,10 @@ impl Instances {
         tokio::time::timeout(patience, waiting).await.unwrap_or(Err(AcquireError::Starting { waited: patience }))
     }
 
-    /// Follows an instance's status without using it: no lease, no start.
+    /// Follows an instance's status without using it: no lease, no start. When there are too many to follow, one that is at rest has no
+    /// news, and ends with its first.
     pub fn follow(&self, id: &InstanceId) -> watch::Receiver<Status> {
-        self.instance(id).follow()
+        self.wanted(id).map_or_else(|| watch::channel(Status::initial()).1, |instance| instance.follow())
     }
 
     /// Its status now, the number of leases on it, and how long it has had none.
@@ -272,16 +280,32 @@ impl Instances {
         self.0.known(id)
     }
 
-    pub(super) fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+    /// The one that somebody asks for; none when there are so many that it would be one too many.
+    fn wanted(&self, id: &InstanceId) -> Option<Arc<Instance>> {
         let mut table = self.table();
         if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
+            let (mut crowded, now) = (self.0.crowded.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+            if crowded.is_some_and(|last| now.duration_since(last) < MAKE_ROOM) {
+                return None;
+            }
             // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.
             let held = |state: &InstanceState| matches!(state, InstanceState::Failed { cause } if cause.is_held());
-            table.retain(|_, known| {
-                let state = known.status().state;
-                Arc::strong_count(known) > 1 || known.is_followed() || !state.is_at_rest() || held(&state)
-            });
+            let stays = |status: &Status| !status.state.is_at_rest() || held(&status.state);
+            table.retain(|_, known| Arc::strong_count(known) > 1 || known.is_followed() || known.peek(stays));
+            if table.len() >= MOST_REMEMBERED {
+                *crowded = Some(now);
+                return None;
+            }
         }
+        Some(self.entry(&mut table, id))
+    }
+
+    /// The one that the operator means.
+    pub(super) fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+        self.entry(&mut self.table(), id)
+    }
+
+    fn entry(&self, table: &mut HashMap<InstanceId, Arc<Instance>>, id: &InstanceId) -> Arc<Instance> {
         Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(self.0.instance(id.clone(), Machine::new(Instant::now())))))
     }
 
