@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
+use super::check_crowd;
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
 use crate::proxy::{Body, BoxError, IdleTimeout};
@@ -113,6 +114,7 @@ pub(super) fn invalid(error: impl ToString) -> ApiError {
 
 async fn acquire(context: &Context) -> Result<Lease, ApiError> {
     let lease = context.app.instances.acquire(&context.instance, context.live.config.instances.request_wait).await?;
+    check_crowd(context, false)?;
     context.app.extensions.settle(context, &lease);
     Ok(lease)
 }
