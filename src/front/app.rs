@@ -19,12 +19,15 @@ use crate::assets::Assets;
 use crate::auth::{Auth, Session};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::instances::{Instances, Life, Removals, StateStore};
+use crate::instances::{Instances, Life, Removals, StateStore, Turns};
 use crate::model::InstanceId;
 use crate::proxy::Forwarded;
 
 /// The file in `state` that says since when instances are removed.
 const REMOVE_AFTER: &str = "remove-after.json";
+
+/// How many requests of one instance wait for the disk at a time: threads for that are everybody's.
+const ASIDES_OF_ONE: usize = 4;
 
 /// The daemon's parts, shared by all connections.
 pub(super) struct App {
@@ -39,6 +42,8 @@ pub(super) struct App {
     /// The connections of pages, and what becomes of those that are left behind.
     pub(super) abandoned: Abandoned,
     pub(super) secrets: Secrets,
+    /// Who may have something done that blocks on the disk.
+    pub(super) asides: Turns,
     https_port: OnceLock<u16>,
     address: OnceLock<String>,
     live: RwLock<Arc<Live>>,
@@ -78,6 +83,7 @@ impl App {
             extensions: Arc::default(),
             abandoned: Abandoned::default(),
             secrets,
+            asides: Turns::new(ASIDES_OF_ONE),
             https_port: OnceLock::new(),
             address: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),

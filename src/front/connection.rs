@@ -32,7 +32,7 @@ use crate::sys::Stream;
 use crate::telemetry::{ACCESS, metrics};
 
 /// The most headers of one request. Browsers send about 20.
-const MAX_HEADERS: usize = 128;
+pub(super) const MAX_HEADERS: usize = 128;
 
 /// A connection that somebody has opened.
 pub(super) struct Arrival {
@@ -214,6 +214,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
+    /// Nothing, of which no record is left.
+    pub(super) fn nothing() -> Self {
+        Self { body: Body::Empty, record: None }
+    }
+
     /// Sends nothing after all: the answer became one with `status`.
     pub(super) fn withdraw(&mut self, status: http::StatusCode) {
         self.body = Body::Empty;

@@ -6,17 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::sync::watch;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::answer::{ApiError, ErrorCode};
 use super::app::Context;
-use crate::instances::Lease;
-use crate::model::{ExtensionId, ExtensionJob, ExtensionNews, FailureReason, InstalledExtension, InstanceId};
+use crate::instances::{Lease, Turn, Turns};
+use crate::model::{ExtensionId, ExtensionJob, ExtensionNews, FailureReason, InstalledExtension, InstanceId, MAX_EXTENSION_TEXT};
 use crate::sys::Stream;
 
-/// The most bytes that are heard of one job: a list of some thousand extensions.
+/// The most bytes that are heard of one job, and of them in one line: the last words of an engine are up to twenty lines of its own.
 const MAX_NEWS: u64 = 32 << 20;
+const MAX_LINE: u64 = 64 << 10;
+
+/// The most bytes of a list: some thousand extensions.
+const MAX_LIST: u64 = 2 << 20;
+
+/// The most lists at a time, of one instance and of all: each is in memory, as text and as what it says.
+const LISTS_OF_ONE: usize = 2;
+const LISTS: usize = 16;
 
 /// How long an instance may take to say what is installed.
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
@@ -60,8 +68,13 @@ struct Job {
     failed: Mutex<Option<Instant>>,
 }
 
+/// What is installed in an instance, and its turn: as long as it is in memory it is one of few.
+pub(super) struct Listed {
+    pub(super) extensions: Vec<InstalledExtension>,
+    pub(super) turn: (Turn, OwnedSemaphorePermit),
+}
+
 /// The jobs of all instances.
-#[derive(Default)]
 pub(super) struct Extensions {
     jobs: Mutex<HashMap<InstanceId, Vec<Arc<Job>>>>,
     /// The run of an instance for which the operator's set was seen to.
@@ -69,6 +82,21 @@ pub(super) struct Extensions {
     number: AtomicU64,
     /// What a page has waited for, in which run of an instance, and since when.
     tried: Mutex<HashMap<(InstanceId, String), (u64, Instant)>>,
+    turns: Turns,
+    lists: Arc<Semaphore>,
+}
+
+impl Default for Extensions {
+    fn default() -> Self {
+        Self {
+            jobs: Mutex::default(),
+            settled: Mutex::default(),
+            number: AtomicU64::default(),
+            tried: Mutex::default(),
+            turns: Turns::new(LISTS_OF_ONE),
+            lists: Arc::new(Semaphore::new(LISTS)),
+        }
+    }
 }
 
 impl From<Failed> for ApiError {
@@ -96,15 +124,26 @@ pub(super) fn install_key(id: &ExtensionId) -> String {
 
 impl Extensions {
     /// What is installed.
-    pub(super) async fn list(lease: &Lease, sizes: bool) -> Result<Vec<InstalledExtension>, ApiError> {
+    pub(super) async fn list(&self, lease: &Lease, sizes: bool) -> Result<Listed, ApiError> {
         let listing = async {
+            let own = self.turns.take(lease.id()).await;
             let stream = lease.extensions(ExtensionJob::List { sizes }).await?;
-            next(&mut BufReader::new(stream).take(MAX_NEWS)).await
+            let line = line(&mut BufReader::new(stream), MAX_LIST).await?;
+            // Not before all of it is there: one that takes its time takes only its own.
+            let turn = (own, Arc::clone(&self.lists).acquire_owned().await.map_err(io::Error::other)?);
+            Ok::<_, io::Error>((line.map(|line| parse(&line)).transpose()?, turn))
         };
-        let news = tokio::time::timeout(LIST_DEADLINE, listing).await.map_err(|_| ApiError::no_answer())?;
-        match news.map_err(ApiError::internal)? {
-            Some(ExtensionNews::Listed { extensions }) => Ok(extensions),
-            Some(ExtensionNews::Failed { reason, message }) => Err(Failed { reason, message }.into()),
+        let listed = tokio::time::timeout(LIST_DEADLINE, listing).await.map_err(|_| ApiError::no_answer())?;
+        let (news, turn) = listed.map_err(ApiError::internal)?;
+        match news {
+            Some(ExtensionNews::Listed { mut extensions }) => {
+                // The agent tells of none that does not; but what speaks here may be anything of the tenant's.
+                extensions.retain(InstalledExtension::fits);
+                Ok(Listed { extensions, turn })
+            }
+            Some(ExtensionNews::Failed { reason, message }) => {
+                Err(Failed { reason, message: message.chars().take(MAX_EXTENSION_TEXT).collect() }.into())
+            }
             _ => Err(ApiError::internal("no list of extensions came")),
         }
     }
@@ -148,7 +187,7 @@ impl Extensions {
     /// The job with this key, if it is under way or has failed a moment ago.
     pub(super) fn find(&self, id: &InstanceId, key: &str) -> Option<watch::Receiver<Progress>> {
         let mut jobs = self.jobs();
-        forget_old(&mut jobs, id);
+        forget_old(&mut jobs);
         jobs.get(id)?.iter().find(|job| job.key == key).map(|job| job.progress.subscribe())
     }
 
@@ -214,7 +253,7 @@ impl Extensions {
 
     fn enter(&self, id: &InstanceId, key: String) -> Result<Entered, ApiError> {
         let mut jobs = self.jobs();
-        forget_old(&mut jobs, id);
+        forget_old(&mut jobs);
         let own = jobs.entry(id.clone()).or_default();
         // One that has failed is history for whoever asks anew.
         own.retain(|job| job.key != key || job.progress.borrow().end.is_none());
@@ -259,11 +298,12 @@ enum Entered {
     New(watch::Receiver<Progress>, Arc<Job>),
 }
 
-fn forget_old(jobs: &mut HashMap<InstanceId, Vec<Arc<Job>>>, id: &InstanceId) {
+fn forget_old(jobs: &mut HashMap<InstanceId, Vec<Arc<Job>>>) {
     let old = |job: &Job| job.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() > REMEMBERED);
-    if let Some(own) = jobs.get_mut(id) {
+    jobs.retain(|_, own| {
         own.retain(|job| !old(job));
-    }
+        !own.is_empty()
+    });
 }
 
 /// Waits for the end of a job.
@@ -276,7 +316,7 @@ pub(super) async fn ended(mut follow: watch::Receiver<Progress>) -> Result<Insta
 async fn hear(stream: Stream, progress: &watch::Sender<Progress>) -> Result<Installed, Failed> {
     let mut reader = BufReader::new(stream).take(MAX_NEWS);
     loop {
-        match next(&mut reader).await {
+        match next(&mut reader, MAX_LINE).await {
             Ok(Some(ExtensionNews::Line { text })) => progress.send_modify(|progress| progress.line = text),
             Ok(Some(ExtensionNews::Done { id, version })) => return Ok(Installed { id, version }),
             Ok(Some(ExtensionNews::Failed { reason, message })) => return Err(Failed { reason, message }),
@@ -288,10 +328,42 @@ async fn hear(stream: Stream, progress: &watch::Sender<Progress>) -> Result<Inst
     }
 }
 
-async fn next(reader: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Option<ExtensionNews>> {
+/// The next piece of news; none when no more comes.
+async fn next(reader: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<Option<ExtensionNews>> {
+    line(reader, most).await?.map(|line| parse(&line)).transpose()
+}
+
+async fn line(reader: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    if reader.read_until(b'\n', &mut line).await? == 0 {
-        return Ok(None);
+    let read = reader.take(most).read_until(b'\n', &mut line).await?;
+    if read as u64 == most && !line.ends_with(b"\n") {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it says too much at once"));
     }
-    serde_json::from_slice(&line).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+    Ok((read > 0).then_some(line))
+}
+
+fn parse(line: &[u8]) -> io::Result<ExtensionNews> {
+    serde_json::from_slice(line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_does_not_end_is_not_heard_to_its_end() {
+        let news = |text: &str| serde_json::to_vec(&ExtensionNews::Line { text: text.to_owned() }).unwrap();
+        let said = [news("one"), news("two")].join(&b'\n');
+        let mut reader = said.as_slice();
+        for text in ["one", "two"] {
+            assert_eq!(next(&mut reader, MAX_LINE).await.unwrap(), Some(ExtensionNews::Line { text: text.to_owned() }));
+        }
+        assert_eq!(next(&mut reader, MAX_LINE).await.unwrap(), None);
+        let mut endless = BufReader::new(tokio::io::repeat(b' '));
+        assert!(next(&mut endless, MAX_LINE).await.is_err());
+        // As long as can be, and no byte more.
+        let just = [vec![b' '; 9], b"\n".to_vec()].concat();
+        assert!(line(&mut just.as_slice(), 10).await.is_ok() && line(&mut just.as_slice(), 9).await.is_err());
+    }
 }

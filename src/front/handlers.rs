@@ -233,12 +233,13 @@ fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Pa
     answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
 }
 
-/// Refuses a further websocket of an instance that has very many clients: each takes descriptors, of which all instances together have
-/// so many.
-fn check_crowd(context: &Context) -> Result<(), ApiError> {
+/// Refuses a further client of an instance that has very many: each takes descriptors, of which all instances together have so many.
+/// Requests that are none for a websocket have as much room again, so that the page comes of which all websockets are there.
+fn check_crowd(context: &Context, websocket: bool) -> Result<(), ApiError> {
     let (_, clients, _) = context.app.instances.status(&context.instance);
+    let most = context.live.config.limits.clients;
     // The one that asks is among them.
-    if clients > context.live.config.limits.clients { Err(ApiError::too_many_connections()) } else { Ok(()) }
+    if clients > if websocket { most } else { most.saturating_mul(2) } { Err(ApiError::too_many_connections()) } else { Ok(()) }
 }
 
 /// `body` for as long as the session lasts that it was admitted for: who is signed out neither gets nor sends another byte.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Recorded;
+use super::connection::{MAX_HEADERS, Recorded};
 use crate::config::Limits;
 use crate::proxy::Guarded;
 
@@ -113,6 +113,12 @@ async fn answer<F: Future<Output = Response<Recorded>>>(
     respond: impl Fn(Request<Incoming>) -> F,
 ) -> Response<Recorded> {
     let websocket = translate(&mut request);
+    // Their size alone is no measure: a header that was sent before takes one byte, and a hundred here.
+    if request.headers().len() > MAX_HEADERS {
+        let mut response = Response::new(Recorded::nothing());
+        *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return response;
+    }
     let mut response = respond(request).await;
     if websocket {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -5,7 +5,7 @@ use http::header::HeaderMap;
 
 use super::answer::{ApiError, ErrorCode};
 use super::app::Context;
-use super::handlers::open::blocking;
+use super::handlers::open::aside;
 use crate::auth::PagePasses;
 
 /// The header in which a page shows its pass.
@@ -45,7 +45,7 @@ pub(super) async fn check(context: &Context, headers: &HeaderMap) -> Result<(), 
     }
     let (store, id) = (context.app.store.clone(), context.instance.clone());
     // None has been given where there is no key: a page of a purged instance makes no new one.
-    let key = blocking(move || store.known_mint_key(&id)).await?;
+    let key = aside(context, move || store.known_mint_key(&id)).await?;
     if key.is_some_and(|key| PagePasses::new(&key).admits(pass, now())) {
         return Ok(());
     }
@@ -66,7 +66,7 @@ async fn issue(context: &Context) -> String {
 
 async fn passes(context: &Context) -> Result<PagePasses, ApiError> {
     let (store, id, life) = (context.app.store.clone(), context.instance.clone(), context.life);
-    let secret: [u8; 32] = blocking(move || store.mint_key(&id, life)).await??;
+    let secret: [u8; 32] = aside(context, move || store.mint_key(&id, life)).await??;
     Ok(PagePasses::new(&secret))
 }
 

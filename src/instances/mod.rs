@@ -23,6 +23,7 @@ mod store;
 mod sweeper;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod uses;
 
 pub use clocks::IdleClocks;
@@ -37,4 +38,5 @@ pub use registry::{Begun, Instances, Settings, Unused};
 pub use removal::Removals;
 pub use roaming::{Life, News, Position, Roaming, ScopeInfo, Sender, Update, Updated};
 pub use store::{LastOpened, StateStore};
+pub use turns::{Turn, Turns};
 pub use uses::Uses;

@@ -51,8 +51,12 @@ impl Settings {
     }
 }
 
-/// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one.
+/// How many instances are remembered before those at rest are forgotten; a forgotten one is as good as a stopped one. Where that
+/// makes no room, no further one is followed or begun.
 const MOST_REMEMBERED: usize = 4096;
+
+/// How often room is made at most: all of them are looked at for it.
+const MAKE_ROOM: Duration = Duration::from_secs(1);
 
 /// How long a stop is waited for, after the launcher has asked, waited and killed.
 pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(15);
@@ -69,6 +73,8 @@ pub(super) struct Shared {
     /// The highest generation of an instance that is not in the table any more. New ones count from there: what is kept of a run that
     /// was, under its id and generation, is never taken for that of one that is.
     forgotten: AtomicU64,
+    /// When there was no room in the table last.
+    crowded: Mutex<Option<Instant>>,
     /// How many hold a place among the running ones.
     pub(super) active: AtomicUsize,
     pub(super) starting: Arc<Line>,
@@ -104,6 +110,7 @@ impl Instances {
             settings_changed: Notify::new(),
             table: Mutex::default(),
             forgotten: AtomicU64::new(0),
+            crowded: Mutex::default(),
             active: AtomicUsize::new(0),
             starting,
             seeking: AtomicUsize::new(0),
@@ -143,7 +150,7 @@ impl Instances {
     /// # Errors
     /// When there is no room, when the last start failed a moment ago, when the host is being emptied, or when we are going down.
     pub async fn begin(&self, id: &InstanceId) -> Result<Begun, AcquireError> {
-        let instance = self.instance(id);
+        let instance = self.wanted(id).ok_or_else(|| AcquireError::TooMany { limit: self.limit() })?;
         let began = Instant::now();
         if let Some(lease) = self.want(&instance)? {
             return if instance.thawed().await {
@@ -207,9 +214,10 @@ impl Instances {
         tokio::time::timeout(patience, waiting).await.unwrap_or(Err(AcquireError::Starting { waited: patience }))
     }
 
-    /// Follows an instance's status without using it: no lease, no start.
+    /// Follows an instance's status without using it: no lease, no start. When there are too many to follow, one that is at rest has no
+    /// news, and ends with its first.
     pub fn follow(&self, id: &InstanceId) -> watch::Receiver<Status> {
-        self.instance(id).follow()
+        self.wanted(id).map_or_else(|| watch::channel(Status::initial()).1, |instance| instance.follow())
     }
 
     /// Its status now, the number of leases on it, and how long it has had none.
@@ -276,20 +284,38 @@ impl Instances {
         self.0.known(id)
     }
 
-    pub(super) fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+    /// The one that somebody asks for; none when there are so many that it would be one too many.
+    fn wanted(&self, id: &InstanceId) -> Option<Arc<Instance>> {
         let mut table = self.table();
         if table.len() >= MOST_REMEMBERED && !table.contains_key(id) {
+            let (mut crowded, now) = (self.0.crowded.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+            if crowded.is_some_and(|last| now.duration_since(last) < MAKE_ROOM) {
+                return None;
+            }
             // Somebody asks for one made-up name after the other: forget those that nothing runs of and nobody looks at.
             let held = |state: &InstanceState| matches!(state, InstanceState::Failed { cause } if cause.is_held());
+            let stays = |status: &Status| !status.state.is_at_rest() || held(&status.state);
             table.retain(|_, known| {
-                let state = known.status().state;
-                let keep = Arc::strong_count(known) > 1 || known.is_followed() || !state.is_at_rest() || held(&state);
+                let keep = Arc::strong_count(known) > 1 || known.is_followed() || known.peek(stays);
                 if !keep {
                     self.0.note_forgotten(known);
                 }
                 keep
             });
+            if table.len() >= MOST_REMEMBERED {
+                *crowded = Some(now);
+                return None;
+            }
         }
+        Some(self.entry(&mut table, id))
+    }
+
+    /// The one that the operator means.
+    pub(super) fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+        self.entry(&mut self.table(), id)
+    }
+
+    fn entry(&self, table: &mut HashMap<InstanceId, Arc<Instance>>, id: &InstanceId) -> Arc<Instance> {
         Arc::clone(table.entry(id.clone()).or_insert_with(|| Arc::new(self.0.instance(id.clone(), Machine::new(Instant::now())))))
     }
 

@@ -14,13 +14,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::error::{RoamingError, StoreError};
+use super::turns::{Turn, Turns};
 use crate::model::InstanceId;
 use crate::sys;
 use file::Content;
@@ -144,21 +145,23 @@ struct Inner {
     dir: PathBuf,
     /// One writer per scope; several scopes share one of these.
     locks: [Mutex<()>; 32],
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     /// Readings of heads alone, for pages that are opened: they wait for no others.
-    looks: Semaphore,
+    looks: Arc<Semaphore>,
     /// How often an instance was forgotten, of those that were.
     lives: Mutex<HashMap<InstanceId, u64>>,
-    /// Whose turn it is among the requests of one instance.
-    turns: Mutex<HashMap<InstanceId, Weak<Semaphore>>>,
+    /// Whose turn it is among the requests of one instance, and among its pages.
+    turns: Turns,
+    pages: Turns,
 }
 
 impl Roaming {
     /// A store below `dir`, which has a directory per instance.
     pub fn new(dir: PathBuf) -> Self {
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        let (slots, looks) = (Semaphore::new(MAX_AT_ONCE), Semaphore::new(MAX_AT_ONCE));
-        Self(Arc::new(Inner { dir, locks, slots, looks, lives: Mutex::default(), turns: Mutex::default() }))
+        let (slots, looks) = (Arc::new(Semaphore::new(MAX_AT_ONCE)), Arc::new(Semaphore::new(MAX_AT_ONCE)));
+        let (turns, pages) = (Turns::new(MAX_OF_ONE), Turns::new(MAX_OF_ONE));
+        Self(Arc::new(Inner { dir, locks, slots, looks, lives: Mutex::default(), turns, pages }))
     }
 
     /// Where each of `scopes` is, and all scopes of the instance that begin with `prefix` (at most `most` of them).
@@ -172,8 +175,9 @@ impl Roaming {
         prefix: &'static str,
         most: usize,
     ) -> Result<BTreeMap<String, Position>, RoamingError> {
+        let turn = self.0.pages.take(id).await;
         let id = id.clone();
-        self.run_in(&self.0.looks, move |inner| {
+        self.run_in(&self.0.looks, turn, move |inner| {
             let mut positions: BTreeMap<_, _> = scopes.into_iter().map(|scope| (scope.clone(), inner.position(&id, &scope))).collect();
             let more = inner.list(&id, file::kind(prefix)).into_iter().filter(|info| info.scope.starts_with(prefix));
             positions.extend(more.take(most).map(|info| (info.scope, info.at)));
@@ -182,31 +186,19 @@ impl Roaming {
         .await
     }
 
-    /// Waits until few others of this instance change something: one instance has no more than its share of what all have.
-    ///
-    /// # Errors
-    /// Never, unless the daemon is going down.
-    pub async fn turn(&self, id: &InstanceId) -> Result<OwnedSemaphorePermit, RoamingError> {
-        let turns = {
-            let mut all = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            all.retain(|_, turns| turns.strong_count() > 0);
-            let known = all.get(id).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let turns = Arc::new(Semaphore::new(MAX_OF_ONE));
-                all.insert(id.clone(), Arc::downgrade(&turns));
-                turns
-            })
-        };
-        turns.acquire_owned().await.map_err(|_| RoamingError::Lost)
+    /// Waits until few others of this instance read or change something: one instance has no more than its share of what all have.
+    /// What is done in the turn keeps it until it is done, whether anybody still waits for that or not.
+    pub async fn turn(&self, id: &InstanceId) -> Turn {
+        self.0.turns.take(id).await
     }
 
     /// All scopes of an instance.
     ///
     /// # Errors
     /// When the task was lost.
-    pub async fn list(&self, id: &InstanceId) -> Result<Vec<ScopeInfo>, RoamingError> {
+    pub async fn list(&self, id: &InstanceId, turn: Turn) -> Result<Vec<ScopeInfo>, RoamingError> {
         let id = id.clone();
-        self.run(move |inner| Ok(inner.list(&id, None))).await
+        self.run_in(&self.0.slots, turn, move |inner| Ok(inner.list(&id, None))).await
     }
 
     /// The life of an instance in which a request has come: what it brings is for that one, and for nobody who has the name later.
@@ -221,13 +213,14 @@ impl Roaming {
     pub async fn update(
         &self,
         id: &InstanceId,
+        turn: Turn,
         life: Life,
         scope: String,
         sender: Sender,
         update: Update,
     ) -> Result<Updated, RoamingError> {
         let id = id.clone();
-        self.run(move |inner| inner.update(&id, life, &scope, &sender, update)).await
+        self.run_in(&self.0.slots, turn, move |inner| inner.update(&id, life, &scope, &sender, update)).await
     }
 
     /// Ends the life of an instance, and does `work` while nobody writes.
@@ -237,22 +230,19 @@ impl Roaming {
         work()
     }
 
-    async fn run<T, F>(&self, work: F) -> Result<T, RoamingError>
+    async fn run_in<T, F>(&self, slots: &Arc<Semaphore>, turn: Turn, work: F) -> Result<T, RoamingError>
     where
         T: Send + 'static,
         F: FnOnce(&Inner) -> Result<T, RoamingError> + Send + 'static,
     {
-        self.run_in(&self.0.slots, work).await
-    }
-
-    async fn run_in<T, F>(&self, slots: &Semaphore, work: F) -> Result<T, RoamingError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Inner) -> Result<T, RoamingError> + Send + 'static,
-    {
-        let _slot = slots.acquire().await.map_err(|_| RoamingError::Lost)?;
+        let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| RoamingError::Lost)?;
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(|_| RoamingError::Lost)?
+        let working = tokio::task::spawn_blocking(move || {
+            // Held by the work, not by who waits for it: a client that goes away makes no room for more.
+            let _held = (slot, turn);
+            work(&inner)
+        });
+        working.await.map_err(|_| RoamingError::Lost)?
     }
 }
 

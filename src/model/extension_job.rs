@@ -142,3 +142,28 @@ pub enum ExtensionView {
     #[default]
     None,
 }
+
+/// The most bytes of a text that is told of an extension. What is longer is none that anybody reads, and no name that the editor knows.
+pub const MAX_EXTENSION_TEXT: usize = 1 << 10;
+
+impl InstalledExtension {
+    /// Whether each of its texts is one that is told.
+    pub fn fits(&self) -> bool {
+        let names = self.needs.iter().chain(&self.languages);
+        let longest = [&self.version, &self.display_name].into_iter().chain(names).map(String::len).max();
+        longest.max(Some(self.view.bytes())) <= Some(MAX_EXTENSION_TEXT)
+    }
+}
+
+impl ExtensionView {
+    /// The bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Side { view, container } | Self::Panel { view, container } => view.len() + container.len(),
+            Self::CustomEditor { editor, patterns } => editor.len() + patterns.iter().map(String::len).sum::<usize>(),
+            Self::Command { command } => command.len(),
+            Self::Commands { search } => search.len(),
+            Self::None => 0,
+        }
+    }
+}

@@ -20,7 +20,7 @@ mod usage;
 pub use disk_job::{DiskAnswer, DiskJob, InvalidSnapshotName, Snapshot, SnapshotName};
 pub use disk_use::DiskUse;
 pub use extension_id::{ExtensionId, ExtensionSpec, InvalidExtension};
-pub use extension_job::{ExtensionJob, ExtensionNews, ExtensionView, FailureReason, InstalledExtension};
+pub use extension_job::{ExtensionJob, ExtensionNews, ExtensionView, FailureReason, InstalledExtension, MAX_EXTENSION_TEXT};
 pub use gallery::Gallery;
 pub use host::{HostName, InstanceHost, InvalidHost};
 pub use instance_id::{InstanceId, InvalidInstanceId};

@@ -14,6 +14,9 @@ use tokio::time::{Sleep, sleep};
 /// Any error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The most bytes of one piece of a body that is held.
+const PIECE: usize = 64 << 10;
+
 /// A body of ours. The common cases carry no box.
 #[derive(Default)]
 pub enum Body {
@@ -36,6 +39,16 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         Self::Boxed(body.map_err(Into::into).boxed_unsync())
+    }
+
+    /// Holds `guard` until all is sent: however many clients ask for much and read nothing, the memory for it is that of as many as
+    /// the guard lets through. For what is small, [`PIECE`], it is not held, and neither for what comes from elsewhere.
+    #[must_use]
+    pub fn hold(self, guard: impl Send + 'static) -> Self {
+        match self {
+            Self::Full(bytes) if bytes.len() > PIECE => Self::boxed(Guarded::new(Pieces(bytes), guard)),
+            other => other,
+        }
     }
 }
 
@@ -78,6 +91,28 @@ impl HttpBody for Body {
             Self::Incoming(body) => body.size_hint(),
             Self::Boxed(body) => body.size_hint(),
         }
+    }
+}
+
+/// Bytes, a copy of a piece at a time: what is sent of a whole would keep all of it in memory until its last byte is gone.
+struct Pieces(Bytes);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let length = self.0.len().min(PIECE);
+        let piece = self.0.split_to(length);
+        Poll::Ready((length > 0).then(|| Ok(Frame::data(Bytes::copy_from_slice(&piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
     }
 }
 
@@ -216,5 +251,28 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn what_is_held_is_held_to_the_end() {
+        let content = Bytes::from(vec![7; 2 * PIECE + 1]);
+        let guard = Arc::new(());
+        let mut body = Body::from(content.clone()).hold(Arc::clone(&guard));
+        assert_eq!(body.size_hint().exact(), Some(content.len() as u64));
+        let mut got = Vec::new();
+        while let Some(frame) = body.frame().await {
+            assert_eq!(Arc::strong_count(&guard), 2);
+            got.extend(frame.unwrap().into_data().unwrap());
+        }
+        assert!(got == content && Arc::strong_count(&guard) == 1);
+        let _small = Body::from(content.slice(..PIECE)).hold(Arc::clone(&guard));
+        assert_eq!(Arc::strong_count(&guard), 1);
     }
 }

@@ -57,6 +57,29 @@ fn many_at_once() {
 }
 
 #[test]
+fn what_a_tenant_writes_into_a_manifest_stays_small() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(install(&daemon, r#"{"id":"pub.one@1.0.0"}"#).status, 200);
+    let dirs = std::fs::read_dir(daemon.instance_dir("default").join("extensions")).unwrap();
+    let dir = dirs.map(|dir| dir.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let name = "x".repeat(15 << 20);
+    let manifest = serde_json::json!({"publisher": "pub", "name": "one", "version": "1.0.0", "displayName": name});
+    std::fs::write(dir.join("package.json"), manifest.to_string()).unwrap();
+    let before = daemon.peak_memory();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let list = daemon.get(LIST);
+                assert_eq!((list.status, list.json()[0]["display_name"].as_str().unwrap().len()), (200, 256));
+            });
+        }
+    });
+    let grown = daemon.peak_memory() - before;
+    assert!(grown < 250 << 20, "{} MiB: all at once", grown >> 20);
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "[extensions]\nmax_upload_mib = 1\n");

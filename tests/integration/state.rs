@@ -1,12 +1,14 @@
 //! The workbench's state, kept by the daemon: the API of it, and the page that carries it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, FakeEngine, Response, exchange, read_response, real_engine, request};
+use crate::support::{DEADLINE, Daemon, FakeEngine, Response, exchange, read_response, real_engine, request};
 
 const STATE: &str = "/i/alice/api/v1/code/state";
 
@@ -79,6 +81,34 @@ fn what_is_wrong_or_too_much_is_refused() {
         let answer = request(daemon.address, method, STATE, &headers, b"{}");
         assert_eq!((answer.status, answer.code().as_str()), (403, "origin_refused"), "{method}");
     }
+}
+
+#[test]
+fn who_asks_for_much_and_reads_nothing_gets_no_more() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    // Six bytes of JSON for each byte; more than sockets hold.
+    for key in 0..5 {
+        change(&daemon, "global", json!({ key.to_string(): "\u{1}".repeat(800_000) }));
+    }
+    let ask = || {
+        let stream = daemon.begin(&format!("{STATE}?scope=global"));
+        stream.get_ref().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        stream
+    };
+    let answered = |stream: &mut BufReader<TcpStream>| stream.fill_buf().is_ok_and(|read| !read.is_empty());
+    let mut first = [ask(), ask()];
+    for stream in &mut first {
+        stream.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+        assert!(answered(stream));
+    }
+    let mut third = ask();
+    assert!(!answered(&mut third), "two answers are in memory, a third is not made");
+    assert_eq!(daemon.get("/i/bob/api/v1/code/state").status, 200, "nobody else waits");
+    drop(first);
+    third.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+    let answer = read_response(&mut third, false).unwrap().json();
+    assert_eq!(answer["news"]["entries"]["4"].as_str().unwrap().len(), 800_000);
 }
 
 #[test]

@@ -94,6 +94,8 @@ async fn http_2_carries_requests_and_websockets() {
     let big = http.send("GET", "/stable-c0ffee/big?bytes=20000000", &[("cookie", &cookie)]).await;
     assert_eq!(big.body.len(), 20_000_000);
     assert_eq!(http.send("GET", "/login", &[("host", "evil.example")]).await.status, 400, "two hosts");
+    assert_eq!(http.send("GET", "/login", &[("x-many", "1"); 200]).await.status, 431);
+    assert_eq!(http.send("GET", "/login", &[("cookie", "a=1"); 200]).await.status, 200, "cookies are one header");
 
     let origin = format!("https://localhost:{}", daemon.address.port());
     let path = "/stable-c0ffee?reconnectionToken=1";

@@ -51,6 +51,21 @@ fn one_instance_does_not_take_what_all_have() {
     assert!(refused.header("retry-after").is_some());
     assert_eq!(daemon.get("/i/alice/?ew=1").status, 200, "its page is there all the same");
     assert!(open("/i/bob/stable-c0ffee").is_ok(), "nobody else's");
+    // Requests whose answers do not end are no way around it.
+    let begin = || {
+        let mut stream = daemon.begin("/i/alice/stable-c0ffee/drip");
+        let mut status = String::new();
+        std::io::BufRead::read_line(&mut stream, &mut status).unwrap();
+        (status, stream)
+    };
+    let dripping: Vec<_> = (0..2).map(|_| begin()).collect();
+    assert!(dripping.iter().all(|(status, _)| status.contains("200")));
+    for path in ["stable-c0ffee/drip", "proxy/3000/", "api/v1/code/extensions", "?ew=1"] {
+        let refused = daemon.get(&format!("/i/alice/{path}"));
+        assert_eq!((refused.status, refused.code().as_str()), (503, "too_many_connections"), "{path}");
+    }
+    assert_eq!(daemon.get("/i/alice/api/v1/code/status").status, 200);
+    drop(dripping);
     held.pop();
     eventually("room for another", || open("/i/alice/stable-c0ffee").ok());
 }

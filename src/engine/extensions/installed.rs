@@ -8,13 +8,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::view::view;
-use crate::model::{ExtensionId, InstalledExtension};
+use crate::model::{ExtensionId, InstalledExtension, MAX_EXTENSION_TEXT};
 
 /// The most bytes of a manifest or of the list; the largest manifest in use has about 2 MB.
 const MAX_FILE: u64 = 16 << 20;
 
 /// The most files that are counted for a size: enough for every extension that is one.
 const MOST_FILES: usize = 200_000;
+
+/// The most other extensions that one needs, and languages that it brings: the largest packs have about a hundred.
+const MOST_NAMES: usize = 256;
 
 /// An extension as the list has it.
 pub(super) struct Entry {
@@ -80,22 +83,24 @@ pub(super) fn installed(extensions: &Path, built_in: &Path, sizes: bool) -> io::
 fn describe(dir: &Path, built_in: bool, sizes: bool) -> Option<InstalledExtension> {
     let manifest = read_json(&dir.join("package.json")).ok()?;
     let text = |name: &str| manifest[name].as_str().unwrap_or_default();
+    let short = |text: &str| text.chars().take(MAX_EXTENSION_TEXT / 4).collect();
     let id: ExtensionId = format!("{}.{}", text("publisher"), text("name")).parse().ok()?;
     let translated = |text: &str| translate(dir, text);
     let display_name = match text("displayName") {
         "" => text("name").to_owned(),
         name => translated(name),
     };
-    let names = |field: &str| manifest[field].as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned()));
+    let fits = |name: &&str| name.len() <= MAX_EXTENSION_TEXT;
+    let names = |field: &str| manifest[field].as_array().into_iter().flatten().filter_map(Value::as_str).filter(fits).map(str::to_owned);
     let languages = manifest["contributes"]["localizations"].as_array().into_iter().flatten();
     Some(InstalledExtension {
-        version: text("version").to_owned(),
-        display_name,
+        version: short(text("version")),
+        display_name: short(&display_name),
         built_in,
         size: sizes.then(|| size(dir)),
-        needs: names("extensionDependencies").chain(names("extensionPack")).collect(),
-        view: view(&manifest),
-        languages: languages.filter_map(|one| Some(one["languageId"].as_str()?.to_lowercase())).collect(),
+        needs: names("extensionDependencies").chain(names("extensionPack")).take(MOST_NAMES).collect(),
+        view: Some(view(&manifest)).filter(|view| view.bytes() <= MAX_EXTENSION_TEXT).unwrap_or_default(),
+        languages: languages.filter_map(|one| one["languageId"].as_str()).filter(fits).take(MOST_NAMES).map(str::to_lowercase).collect(),
         id,
     })
 }
@@ -142,6 +147,7 @@ pub(super) fn read_json(path: &Path) -> io::Result<Value> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::model::ExtensionView;
     use serde_json::json;
 
     #[test]
@@ -166,6 +172,15 @@ mod tests {
         let names: Vec<_> = all.iter().map(|one| (one.id.as_str(), one.display_name.as_str(), one.built_in)).collect();
         assert_eq!(names, [("Pub.one", "One", false), ("vscode.git", "git", true)]);
         assert!(all[0].size.unwrap() > 50 && all[0].needs == ["pub.two"]);
+        let long = "x".repeat(MAX_EXTENSION_TEXT + 1);
+        let manifest = json!({"publisher": "pub", "name": "one", "version": long, "displayName": format!("é{long}"),
+            "extensionPack": vec!["pub.two"; 1000], "extensionDependencies": [long],
+            "contributes": {"localizations": [{"languageId": long}], "commands": [{"command": long}]}});
+        fs::write(extensions.join("pub.one-1.0.0/package.json"), manifest.to_string()).unwrap();
+        let one = &installed(&extensions, &built_in, false).unwrap()[0];
+        assert_eq!((one.version.len(), one.display_name.len(), one.needs.len()), (256, 257, MOST_NAMES));
+        assert!(one.fits());
+        assert_eq!((&one.needs[0], one.languages.len(), &one.view), (&"pub.two".to_owned(), 0, &ExtensionView::None));
         fs::write(extensions.join("extensions.json"), "{").unwrap();
         assert!(installed(&extensions, &built_in, false).is_err());
     }

@@ -48,9 +48,7 @@ pub(super) fn builtin<B>(engine: &Engine, request: &Request<B>) -> Option<String
 
 async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let upgrade = wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
-    if upgrade.is_some() {
-        check_crowd(&context)?;
-    }
+    check_crowd(&context, upgrade.is_some())?;
     let config = &context.live.config;
     let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::answer::{ApiError, ErrorCode};
 use super::super::app::Context;
-use super::super::extensions::{Extensions, ended, install_key};
+use super::super::extensions::{ended, install_key};
 use super::super::gate::{is_from_elsewhere, is_navigation};
 use super::super::pages;
 use super::super::query::Parameters;
@@ -57,8 +57,10 @@ pub(super) struct Shape {
 
 /// Makes sure that the extension is there, and finds out what to show of it.
 pub(super) async fn prepare(context: &Context, lease: &Lease, id: &ExtensionId, headers: &HeaderMap) -> Result<Prepared, ApiError> {
-    let mut all = Extensions::list(lease, false).await?;
-    if find(&all, id.as_str()).is_none() {
+    let mut all = context.app.extensions.list(lease, false).await?;
+    if find(&all.extensions, id.as_str()).is_none() {
+        // Who waits for its own turn would wait for ever.
+        drop(all);
         if let Some(follow) = context.app.extensions.find(&context.instance, &install_key(id))
             && let Some(Err(failed)) = follow.borrow().end.clone()
         {
@@ -75,10 +77,10 @@ pub(super) async fn prepare(context: &Context, lease: &Lease, id: &ExtensionId, 
             Ok(end) => drop(end?),
             Err(_) => return Err(ApiError::new(ErrorCode::Starting, "the extension is being installed")),
         }
-        all = Extensions::list(lease, false).await?;
+        all = context.app.extensions.list(lease, false).await?;
     }
-    match find(&all, id.as_str()) {
-        Some(extension) => Ok(Prepared::Show(shape(extension, &all))),
+    match find(&all.extensions, id.as_str()) {
+        Some(extension) => Ok(Prepared::Show(shape(extension, &all.extensions))),
         None => Err(ApiError::new(ErrorCode::ExtensionNotFound, format!("{id} is not there"))),
     }
 }
@@ -113,7 +115,7 @@ async fn is_there(context: &Context, id: &ExtensionId) -> Result<bool, ApiError>
         return Ok(false);
     }
     let Begun::Running(lease) = instances.begin(&context.instance).await? else { return Ok(false) };
-    Ok(find(&Extensions::list(&lease, false).await?, id.as_str()).is_some())
+    Ok(find(&context.app.extensions.list(&lease, false).await?.extensions, id.as_str()).is_some())
 }
 
 fn find<'a>(all: &'a [InstalledExtension], id: &str) -> Option<&'a InstalledExtension> {

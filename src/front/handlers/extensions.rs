@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
-use super::super::extensions::{Extensions, Installed, Progress, ended, install_key};
+use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
+use super::check_crowd;
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
 use crate::proxy::{Body, BoxError, IdleTimeout};
@@ -61,8 +62,8 @@ pub(in super::super) async fn answer(context: &Context, request: Request<Incomin
         return install(context, request).await;
     }
     let lease = acquire(context).await?;
-    let all = Extensions::list(&lease, true).await?;
-    let rows: Vec<_> = all
+    let Listed { extensions, turn } = context.app.extensions.list(&lease, true).await?;
+    let rows: Vec<_> = extensions
         .iter()
         .map(|one| Row {
             id: &one.id,
@@ -73,7 +74,7 @@ pub(in super::super) async fn answer(context: &Context, request: Request<Incomin
             size: one.size,
         })
         .collect();
-    Ok(answer::json(&rows))
+    Ok(answer::json(&rows).map(|body| body.hold(turn)))
 }
 
 /// `DELETE …/extensions/PUB.NAME`.
@@ -113,6 +114,7 @@ pub(super) fn invalid(error: impl ToString) -> ApiError {
 
 async fn acquire(context: &Context) -> Result<Lease, ApiError> {
     let lease = context.app.instances.acquire(&context.instance, context.live.config.instances.request_wait).await?;
+    check_crowd(context, false)?;
     context.app.extensions.settle(context, &lease);
     Ok(lease)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Response};
 
 use super::super::app::Context;
-use super::super::extensions::{Extensions, install_key};
+use super::super::extensions::install_key;
 use super::super::gate::is_navigation;
 use super::super::pages;
 use super::extensions::begin_install;
@@ -45,10 +45,11 @@ pub(super) async fn prepare(context: &Context, lease: &Lease, locale: &Locale, h
     if !is_navigation(headers) || extensions.was_tried(lease, &spec.id, PATIENCE) {
         return None;
     }
-    let all = Extensions::list(lease, false).await.ok()?;
-    if all.iter().any(|one| one.id == spec.id || one.languages.iter().any(|language| language == locale.as_str())) {
+    let all = extensions.list(lease, false).await.ok()?;
+    if all.extensions.iter().any(|one| one.id == spec.id || one.languages.iter().any(|language| language == locale.as_str())) {
         return None;
     }
+    drop(all);
     if extensions.find(&context.instance, &install_key(&spec.id)).is_none() {
         let Ok(Begun::Running(own)) = context.app.instances.begin(&context.instance).await else { return None };
         begin_install(context, own, spec.clone()).ok()?;

@@ -19,7 +19,7 @@ use super::super::gate::is_from_elsewhere;
 use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
 use super::extension_view;
-use super::open::blocking;
+use super::open::aside;
 use crate::auth::{Attempt, AuthError, Client, Outcome, Session, Token};
 use crate::model::{InvalidPassword, Password};
 use crate::proxy::Body;
@@ -137,7 +137,7 @@ async fn replace_session(context: &Context) {
 /// Ends `session`, everywhere.
 pub(super) async fn end(context: &Context, session: Session) -> Result<Result<(), AuthError>, ApiError> {
     let (app, realm) = (Arc::clone(&context.app), context.realm);
-    blocking(move || app.secrets.of(realm).map_or(Ok(()), |auth| auth.end(&session))).await
+    aside(context, move || app.secrets.of(realm).map_or(Ok(()), |auth| auth.end(&session))).await
 }
 
 /// What the pages say one signs in to.

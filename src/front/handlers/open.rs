@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::super::answer::{ApiError, ErrorCode};
-use super::super::app::Context;
+use super::super::app::{Context, Realm};
 use super::super::query::Parameters;
 use crate::instances::LastOpened;
 use crate::launch::PathKind;
@@ -28,7 +28,7 @@ pub(super) async fn decide(context: &Context, query: &str, method: &Method) -> R
     if parameters.decide() {
         if method != Method::HEAD {
             let opened = parameters.to_remember();
-            let stored = blocking(move || store.set_last_opened(&id, life, &opened)).await?;
+            let stored = aside(context, move || store.set_last_opened(&id, life, &opened)).await?;
             // A full disk must not keep the editor from opening.
             if let Err(e) = stored {
                 tracing::error!(instance = %context.instance, "{e}");
@@ -36,7 +36,7 @@ pub(super) async fn decide(context: &Context, query: &str, method: &Method) -> R
         }
         return Ok(Opening::Here(parameters));
     }
-    let last: LastOpened = blocking(move || store.last_opened(&id)).await?;
+    let last: LastOpened = aside(context, move || store.last_opened(&id)).await?;
     let Some(reopened) = parameters.clone().reopen(&last) else { return Ok(Opening::Here(parameters)) };
     // What was opened last may be gone by now: then an empty window, not an error page nobody asked for.
     match check(context, &reopened).await {
@@ -63,7 +63,24 @@ async fn look(context: &Context, path: &AbsolutePath) -> Result<PathKind, ApiErr
     context.app.instances.look(&context.instance, path).await.map_err(ApiError::internal)
 }
 
-/// Runs what blocks on the disk aside.
+/// Runs what blocks on the disk aside, for somebody's request: few at a time of one instance, counted until they are done. Operators do not
+/// wait for anybody.
+pub(in super::super) async fn aside<T: Send + 'static>(
+    context: &Context,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let turn = match context.realm {
+        Realm::Instance => Some(context.app.asides.take(&context.instance).await),
+        Realm::Operator => None,
+    };
+    blocking(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+}
+
+/// Runs what blocks on the disk aside. Whoever calls sees to it that there is not too much of it.
 pub(in super::super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
 }

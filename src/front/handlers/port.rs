@@ -37,9 +37,7 @@ pub(super) async fn answer(
     let lease = context.app.instances.running(&context.instance).await?.ok_or_else(asleep)?;
     let host = gate::host(&request)?;
     let upgrade = wants_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
-    if upgrade.is_some() {
-        check_crowd(&context)?;
-    }
+    check_crowd(&context, upgrade.is_some())?;
     let (mut parts, body) = request.into_parts();
     let place = Place::find(&context, form, port, &parts)?;
     parts.uri = Uri::from(place.target.clone());

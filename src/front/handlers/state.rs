@@ -21,7 +21,7 @@ use super::super::query::Parameters;
 use super::open::blocking;
 use super::while_signed_in;
 use crate::assets::takes_gzip;
-use crate::instances::{Life, News, RoamingError, Sender, Update, Updated};
+use crate::instances::{Life, News, RoamingError, Sender, Turn, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
 
 /// Where the module is, below `/_static/`; behind it follows a name that changes with its content, so that a browser may keep it.
@@ -76,24 +76,26 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
     let life = context.app.store.roaming().life(&context.instance);
     page_pass::check(context, request.headers()).await?;
     let gzip = takes_gzip(request.headers());
-    if request.method() == Method::PATCH {
-        // Before the body is read: what waits for its turn holds nothing.
-        let _turn = context.app.store.roaming().turn(&context.instance).await?;
-        let changed = change(context, life, request).await?;
-        return blocking(move || packed(&changed, gzip)).await;
-    }
     let roaming = context.app.store.roaming();
+    // Before the body is read: what waits for its turn holds nothing.
+    let turn = roaming.turn(&context.instance).await;
+    if request.method() == Method::PATCH {
+        let changed = change(context, &turn, life, request).await?;
+        return packed(changed, gzip, turn).await;
+    }
     let query = request.uri().query().unwrap_or_default();
     let Some(scope) = query.split('&').find_map(|pair| pair.strip_prefix("scope=")) else {
-        return Ok(packed(&json!({"scopes": roaming.list(&context.instance).await?}), gzip));
+        let scopes = roaming.list(&context.instance, turn.clone()).await?;
+        return packed(json!({ "scopes": scopes }), gzip, turn).await;
     };
     let scope = percent_decode_str(scope).decode_utf8().map_err(|_| RoamingError::InvalidScope)?.into_owned();
     let reader = Sender { page: String::new(), sequence: 0 };
-    let all = roaming.update(&context.instance, life, scope, reader, Update { want: true, ..Update::default() }).await?;
-    Ok(packed(&all, gzip))
+    let update = Update { want: true, ..Update::default() };
+    let all = roaming.update(&context.instance, turn.clone(), life, scope, reader, update).await?;
+    packed(all, gzip, turn).await
 }
 
-async fn change(context: &Context, life: Life, request: Request<Incoming>) -> Result<Changed, ApiError> {
+async fn change(context: &Context, turn: &Turn, life: Life, request: Request<Incoming>) -> Result<Changed, ApiError> {
     let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
     // What is sent piece by piece must not arrive after its sender was signed out, and the instance was given to somebody else.
     let body = Limited::new(while_signed_in(context, body), MAX_BODY).collect();
@@ -109,7 +111,7 @@ async fn change(context: &Context, life: Life, request: Request<Incoming>) -> Re
     let (mut scopes, mut bytes) = (BTreeMap::new(), 0);
     for (scope, update) in changes.scopes {
         let sender = Sender { page: changes.page.clone(), sequence: changes.sequence };
-        let updated = context.app.store.roaming().update(&context.instance, life, scope.clone(), sender, update).await?;
+        let updated = context.app.store.roaming().update(&context.instance, turn.clone(), life, scope.clone(), sender, update).await?;
         bytes += updated.news.as_ref().map_or(0, News::bytes);
         if bytes > MAX_NEWS {
             return Err(ApiError::new(ErrorCode::TooLarge, "what is new is too much for one answer: ask for fewer scopes at a time"));
@@ -153,9 +155,10 @@ fn workspace(parameters: &Parameters) -> String {
     }
 }
 
-/// JSON, compressed: state is mostly words that come again and again.
-fn packed(value: &impl Serialize, gzip: bool) -> Response<Body> {
-    answer::packed(answer::json(value), gzip)
+/// JSON, compressed: state is mostly words that come again and again. As long as there is much of it, it keeps its turn: made or sent, it is
+/// in memory.
+async fn packed(value: impl Serialize + Send + 'static, gzip: bool, turn: Turn) -> Result<Response<Body>, ApiError> {
+    blocking(move || answer::packed(answer::json(&value), gzip).map(|body| body.hold(turn))).await
 }
 
 #[cfg(test)]

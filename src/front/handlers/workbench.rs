@@ -14,13 +14,13 @@ use super::super::query::Parameters;
 use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
-use super::{files, port, state, touch};
+use super::{check_crowd, files, port, state, touch};
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
 
 /// The most bytes of a workbench page; the real one has about 4 kB.
-const MAX_PAGE: usize = 1 << 20;
+const MAX_PAGE: usize = 128 << 10;
 
 pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     if let Some(page) = extension_view::ask_first(&context, &request).await? {
@@ -46,6 +46,7 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
             None => return Ok(pages::loader(&config.page)),
         },
     };
+    check_crowd(&context, false)?;
     context.app.extensions.settle(&context, &lease);
     if let Some(locale) = &parameters.locale
         && let Some(page) = language::prepare(&context, &lease, locale, request.headers()).await

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use futures_util::FutureExt;
 
 fn store() -> (tempfile::TempDir, Roaming, InstanceId) {
     let dir = tempfile::tempdir().unwrap();
@@ -16,14 +17,18 @@ fn changes(pairs: &[(&str, Option<&str>)]) -> BTreeMap<String, Option<String>> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned))).collect()
 }
 
+async fn update_of(store: &Roaming, id: &InstanceId, scope: String, sender: Sender, update: Update) -> Result<Updated, RoamingError> {
+    store.update(id, store.turn(id).await, Life(0), scope, sender, update).await
+}
+
 async fn set(store: &Roaming, id: &InstanceId, sender: Sender, pairs: &[(&str, Option<&str>)]) -> Updated {
     let update = Update { changes: changes(pairs), ..Update::default() };
-    store.update(id, Life(0), "global".into(), sender, update).await.unwrap()
+    update_of(store, id, "global".into(), sender, update).await.unwrap()
 }
 
 async fn news(store: &Roaming, id: &InstanceId, since: &Position) -> (bool, BTreeMap<String, Option<String>>) {
     let update = Update { since: since.clone(), want: true, ..Update::default() };
-    let news = store.update(id, Life(0), "global".into(), by("reader", 1), update).await.unwrap().news.unwrap();
+    let news = update_of(store, id, "global".into(), by("reader", 1), update).await.unwrap().news.unwrap();
     (news.full, news.entries)
 }
 
@@ -59,14 +64,14 @@ async fn the_later_change_wins_but_not_one_of_yesterday() {
         unless_newer: true,
         want: true,
     };
-    let answer = store.update(&id, Life(0), "global".into(), by("a2", 1), left).await.unwrap();
+    let answer = update_of(&store, &id, "global".into(), by("a2", 1), left).await.unwrap();
     assert_eq!(answer.news.unwrap().entries, changes(&[("x", Some("b"))]));
     let all = changes(&[("x", Some("b")), ("y", Some("late")), ("z", Some("late"))]);
     assert_eq!(news(&store, &id, &Position::default()).await.1, all);
     // Of another store's time nothing is known: what is here stays.
     let other = Position { epoch: Some("other".into()), revision: 99 };
     let left = Update { since: other, changes: changes(&[("x", Some("old")), ("w", Some("old"))]), unless_newer: true, want: false };
-    store.update(&id, Life(0), "global".into(), by("c", 1), left).await.unwrap();
+    update_of(&store, &id, "global".into(), by("c", 1), left).await.unwrap();
     let all = changes(&[("w", Some("old")), ("x", Some("b")), ("y", Some("late")), ("z", Some("late"))]);
     assert_eq!(news(&store, &id, &Position::default()).await.1, all);
 }
@@ -79,7 +84,7 @@ async fn what_is_refused_is_said() {
     // A device that knows nothing yet hears of all keys there are, and of the one that it may not bring back.
     let left =
         Update { changes: changes(&[("x", Some("mine")), ("z", Some("mine"))]), unless_newer: true, want: true, ..Update::default() };
-    let news = store.update(&id, Life(0), "global".into(), by("b", 1), left).await.unwrap().news.unwrap();
+    let news = update_of(&store, &id, "global".into(), by("b", 1), left).await.unwrap().news.unwrap();
     assert_eq!((news.full, news.entries), (true, changes(&[("x", None), ("y", Some("1"))])));
 }
 
@@ -106,8 +111,8 @@ async fn instances_and_scopes_are_apart() {
     set(&store, &id, by("a", 1), &[("x", Some("1"))]).await;
     assert_eq!(news(&store, &bob, &Position::default()).await.1, changes(&[]));
     let update = Update { changes: changes(&[("x", Some("2"))]), ..Update::default() };
-    store.update(&id, Life(0), "workspace//a".into(), by("a", 1), update).await.unwrap();
-    let names: Vec<_> = store.list(&id).await.unwrap().into_iter().map(|info| info.scope).collect();
+    update_of(&store, &id, "workspace//a".into(), by("a", 1), update).await.unwrap();
+    let names: Vec<_> = store.list(&id, store.turn(&id).await).await.unwrap().into_iter().map(|info| info.scope).collect();
     assert_eq!(names, ["global", "workspace//a"]);
 }
 
@@ -120,15 +125,15 @@ async fn what_is_too_large_changes_nothing() {
     let bigger = format!("{big}v");
     for pairs in [[("x", Some(bigger.as_str()))].as_slice(), &[(key.as_str(), Some("1"))]] {
         let update = Update { changes: changes(pairs), ..Update::default() };
-        let refused = store.update(&id, Life(0), "global".into(), by("a", 2), update).await;
+        let refused = update_of(&store, &id, "global".into(), by("a", 2), update).await;
         assert!(matches!(refused, Err(RoamingError::TooLarge(_))), "{refused:?}");
     }
     let five: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|key| (*key, Some(big.as_str()))).collect();
     let update = Update { changes: changes(&five), ..Update::default() };
-    assert!(matches!(store.update(&id, Life(0), "global".into(), by("a", 3), update).await, Err(RoamingError::TooLarge(_))));
+    assert!(matches!(update_of(&store, &id, "global".into(), by("a", 3), update).await, Err(RoamingError::TooLarge(_))));
     assert_eq!(news(&store, &id, &Position::default()).await.1, changes(&[("x", Some("1"))]));
     for scope in ["", "other", "global/../x", &format!("workspace/{}", "x".repeat(MAX_SCOPE))] {
-        let refused = store.update(&id, Life(0), scope.into(), by("a", 4), Update::default()).await;
+        let refused = update_of(&store, &id, scope.into(), by("a", 4), Update::default()).await;
         assert!(matches!(refused, Err(RoamingError::InvalidScope)), "{scope:.20}");
     }
 }
@@ -185,7 +190,7 @@ async fn a_broken_file_is_set_aside_and_a_new_epoch_begins() {
     assert_eq!(fs::read(path.with_extension("broken")).unwrap(), bytes);
     let second = set(&store, &id, by("a", 2), &[("x", Some("2"))]).await;
     assert_ne!(first.at.epoch, second.at.epoch);
-    assert_eq!(store.list(&id).await.unwrap().len(), 1, "what was set aside is no scope");
+    assert_eq!(store.list(&id, store.turn(&id).await).await.unwrap().len(), 1, "what was set aside is no scope");
     drop(dir);
 }
 
@@ -244,6 +249,21 @@ fn whatever_is_in_a_file_it_is_read_or_refused() {
         refused(&file::assemble(head, &zstd::encode_all(body.as_slice(), 1).unwrap()));
         refused(&file::assemble(&body.iter().copied().filter(|byte| *byte != b'\n').collect::<Vec<_>>(), &body));
     }
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_any_more_keeps_its_turn() {
+    let (_dir, store, id) = store();
+    // What is asked for gets as far as the lock of its scope.
+    let locks: Vec<_> = store.0.locks.iter().map(|lock| lock.lock().unwrap()).collect();
+    for sequence in 0..MAX_OF_ONE as u64 {
+        let asked = update_of(&store, &id, "global".into(), by("a", sequence), Update::default());
+        assert!(asked.now_or_never().is_none(), "and its client goes away");
+    }
+    assert!(store.turn(&id).now_or_never().is_none(), "no room for more");
+    assert_eq!(store.0.slots.available_permits(), MAX_AT_ONCE - MAX_OF_ONE);
+    drop(locks);
+    tokio::time::timeout(std::time::Duration::from_secs(30), store.turn(&id)).await.unwrap();
 }
 
 #[test]

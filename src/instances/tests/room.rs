@@ -90,3 +90,23 @@ async fn one_that_waits_for_a_place_can_be_stopped() {
     eventually("the other one ends", || state(&instances, "old") == InstanceState::Stopped).await;
     drop(used(&instances, "old").await);
 }
+
+#[tokio::test]
+async fn made_up_names_do_not_grow_what_is_remembered() {
+    let (instances, _) = untended(settings(2, Duration::from_secs(600)));
+    let _known = used(&instances, "known").await;
+    let followed: Vec<_> = (1..4096).map(|number| instances.follow(&id(&format!("i{number}")))).collect();
+    let one_too_many = || AcquireError::TooMany { limit: 2 };
+    for name in ["other", "another"] {
+        assert!(instances.follow(&id(name)).changed().await.is_err(), "there will be no news");
+        let refused = instances.acquire(&id(name), DEADLINE).await.unwrap_err();
+        assert_eq!(refused.to_string(), one_too_many().to_string());
+    }
+    assert_eq!(instances.census().values().sum::<usize>(), 4096);
+    drop(used(&instances, "known").await);
+    // Nobody follows them any more: there is room, as soon as somebody looks again.
+    drop(followed);
+    eventually("the others are forgotten", || instances.follow(&id("other")).has_changed().is_ok()).await;
+    drop(used(&instances, "another").await);
+    assert!(instances.census().values().sum::<usize>() < 10);
+}
