@@ -27,6 +27,9 @@ const HEADER: usize = 13;
 /// The most bytes of one message of a handshake, and of the answer to the upgrade.
 const MOST: usize = 64 << 10;
 
+/// The most characters of an engine's reason that are told: they go to everybody's log.
+const MOST_SAID: usize = 200;
+
 /// How many messages may come before the answer: those that are for flow control come in between.
 const MOST_MESSAGES: usize = 16;
 
@@ -86,7 +89,10 @@ async fn exchange(
     if reply["type"] == "error" {
         return match reply["reason"].as_str() {
             Some(reason) if reason.starts_with("Unknown reconnection token") => Ok(false),
-            reason => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason.unwrap_or("no reason given").to_owned())),
+            reason => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                reason.unwrap_or("no reason given").chars().take(MOST_SAID).collect::<String>(),
+            )),
         };
     }
     // The server hands the connection over to another process: what it would read meanwhile would be lost.

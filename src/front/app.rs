@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::HeaderValue;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +30,12 @@ const REMOVE_AFTER: &str = "remove-after.json";
 /// How many requests of one instance wait for the disk at a time: threads for that are everybody's.
 const ASIDES_OF_ONE: usize = 4;
 
+/// The same of all instances, whose names somebody may make up: half of the threads that tokio has for it.
+const ASIDES: usize = 256;
+
+/// How many requests have one instance asked what it uses at a time: each is a look at all of its processes.
+const ASKS_OF_ONE: usize = 2;
+
 /// The daemon's parts, shared by all connections.
 pub(super) struct App {
     pub(super) engine: Engine,
@@ -44,6 +51,9 @@ pub(super) struct App {
     pub(super) secrets: Secrets,
     /// Who may have something done that blocks on the disk.
     pub(super) asides: Turns,
+    pub(super) all_asides: Arc<Semaphore>,
+    /// Who may ask an instance what it uses.
+    pub(super) asks: Turns,
     https_port: OnceLock<u16>,
     address: OnceLock<String>,
     live: RwLock<Arc<Live>>,
@@ -84,6 +94,8 @@ impl App {
             abandoned: Abandoned::default(),
             secrets,
             asides: Turns::new(ASIDES_OF_ONE),
+            all_asides: Arc::new(Semaphore::new(ASIDES)),
+            asks: Turns::new(ASKS_OF_ONE),
             https_port: OnceLock::new(),
             address: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),

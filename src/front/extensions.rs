@@ -32,6 +32,9 @@ const LIST_DEADLINE: Duration = Duration::from_secs(30);
 /// The most jobs of one instance at a time.
 const MOST_JOBS: usize = 16;
 
+/// The most files for one instance that are on their way to it at a time.
+const UPLOADS_OF_ONE: usize = 4;
+
 /// How many tries are remembered.
 const MOST_TRIED: usize = 10_000;
 
@@ -84,6 +87,8 @@ pub(super) struct Extensions {
     tried: Mutex<HashMap<(InstanceId, String), (u64, Instant)>>,
     turns: Turns,
     lists: Arc<Semaphore>,
+    /// Whose turn it is to send a file: it is no job before it is there.
+    pub(super) uploads: Turns,
 }
 
 impl Default for Extensions {
@@ -95,6 +100,7 @@ impl Default for Extensions {
             tried: Mutex::default(),
             turns: Turns::new(LISTS_OF_ONE),
             lists: Arc::new(Semaphore::new(LISTS)),
+            uploads: Turns::new(UPLOADS_OF_ONE),
         }
     }
 }
@@ -285,7 +291,9 @@ impl Extensions {
                 jobs.retain(|_, own| !own.is_empty());
             }
             Err(failed) => {
-                tracing::warn!(instance = %lease.id(), "extensions: {} failed: {}", job.key, failed.message);
+                // The log is everybody's.
+                let why: String = failed.message.chars().take(MAX_EXTENSION_TEXT / 4).collect();
+                tracing::warn!(instance = %lease.id(), "extensions: {} failed: {why}", job.key);
                 *job.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
         }

@@ -20,8 +20,9 @@ use super::connection::{MAX_HEADERS, Recorded};
 use crate::config::Limits;
 use crate::proxy::Guarded;
 
-/// Requests of one connection at the same time. A cold start of the workbench asks for about 60.
-const STREAMS: u32 = 250;
+/// Requests of one connection at the same time. A cold start of the workbench asks for about 60; each that a stranger leaves open costs us
+/// some ten kilobytes, and him fifty bytes.
+const STREAMS: u32 = 128;
 
 /// Bytes under way per stream and per connection before the client has to be asked: enough for fast lines that are long.
 const STREAM_WINDOW: u32 = 1 << 20;

@@ -134,6 +134,29 @@ fn a_body_without_a_length_is_limited_too() {
 }
 
 #[test]
+fn files_that_do_not_come_to_an_end_are_few() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let half = |id: &str| {
+        let path = if id == "default" { LIST.to_owned() } else { format!("/i/{id}{LIST}") };
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 1000\r\n\r\nPK\x03\x04pub", daemon.address);
+        crate::support::exchange(daemon.address, head.as_bytes())
+    };
+    let under_way = |id: &str| {
+        let dir = std::fs::read_dir(daemon.instance_dir(id).join("user-data/hoody-vsix"));
+        dir.into_iter().flatten().flatten().filter(|entry| entry.path().extension().is_some_and(|kind| kind == "vsix")).count()
+    };
+    let mut all: Vec<_> = (0..8).map(|_| half("default")).collect();
+    eventually("four are under way", || (under_way("default") >= 4).then_some(()));
+    let _other = half("alice");
+    eventually("nobody else waits", || (under_way("alice") == 1).then_some(()));
+    assert_eq!(under_way("default"), 4);
+    all.clear();
+    eventually("all are gone", || (under_way("default") == 0).then_some(()));
+    assert_eq!(upload(&daemon, b"PK\x03\x04pub.two").json()["id"], "pub.two");
+}
+
+#[test]
 fn progress_as_events() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");

@@ -129,7 +129,8 @@ async fn install(context: &Context, request: Request<Incoming>) -> Result<Respon
     }
     let wants_events = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     let follow = if is_json {
-        let body = Limited::new(request.into_body(), MAX_JSON).collect().await;
+        let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
+        let body = Limited::new(body, MAX_JSON).collect().await;
         let body = body.map_err(|_| ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_JSON} bytes of JSON")))?.to_bytes();
         let wish: Wish = serde_json::from_slice(&body).map_err(invalid)?;
         begin_install(context, acquire(context).await?, wish.id)?
@@ -154,6 +155,7 @@ async fn upload(context: &Context, request: Request<Incoming>) -> Result<watch::
     if announced == Some(0) {
         return Err(invalid("there is nothing in this request: send JSON with an id, or a VSIX"));
     }
+    let _turn = context.app.extensions.uploads.take(&context.instance).await;
     let lease = acquire(context).await?;
     let mut stream = lease.extensions(ExtensionJob::InstallFile).await.map_err(ApiError::internal)?;
     let mut body = Box::pin(IdleTimeout::new(request.into_body(), config.limits.body_idle_timeout));

@@ -1,5 +1,7 @@
 //! What a request wants to open: parameters checked against the instance's own files, the last opened put in, and remembered.
 
+use std::sync::Arc;
+
 use http::Method;
 
 use super::super::answer::{ApiError, ErrorCode};
@@ -69,12 +71,16 @@ pub(in super::super) async fn aside<T: Send + 'static>(
     context: &Context,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let turn = match context.realm {
-        Realm::Instance => Some(context.app.asides.take(&context.instance).await),
+    let held = match context.realm {
+        Realm::Instance => {
+            let turn = context.app.asides.take(&context.instance).await;
+            let place = Arc::clone(&context.app.all_asides).acquire_owned().await.map_err(ApiError::internal)?;
+            Some((turn, place))
+        }
         Realm::Operator => None,
     };
     blocking(move || {
-        let _turn = turn;
+        let _held = held;
         work()
     })
     .await

@@ -31,7 +31,14 @@ struct Answer<'a> {
 }
 
 pub(super) async fn answer(context: &Context) -> Response<Body> {
-    let usage = context.app.instances.usage(&context.instance).await;
+    let turn = context.app.asks.take(&context.instance).await;
+    let (instances, id) = (context.app.instances.clone(), context.instance.clone());
+    // To its end, also when nobody waits for it any more: a client that asks and goes away makes no room for another question.
+    let asking = tokio::spawn(async move {
+        let _turn = turn;
+        instances.usage(&id).await
+    });
+    let usage = asking.await.ok().flatten();
     let (status, clients, idle) = context.app.instances.status(&context.instance);
     json(&Answer {
         instance: &context.instance,
