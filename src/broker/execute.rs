@@ -1,27 +1,26 @@
 //! What each verb does. One request of an instance at a time; different instances do not wait for each other.
 
+mod command;
 mod disk;
 mod look;
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::command::{compile_cache, server_dirs, server_options, tenant};
 use super::accounts::{self, Account, Accounts};
 use super::cgroup;
 use super::error::BrokerError;
 use super::policy::{self, Asker, Service};
 use super::properties::{self, Spec};
-use super::records::{NAME, RUNTIME, Records, Run, SHELL};
+use super::records::{RUNTIME, Records, Run};
 use super::systemd::{Systemd, UnitState};
 use super::volumes::{self, Volumes};
 use crate::config::{self, BrokerConfig, NetworkMode, Services};
-use crate::engine::{self, Engine, ServerDirs, ServerOptions, ServerUser};
+use crate::engine;
 use crate::model::InstanceId;
-use crate::proto::place;
 use crate::proto::{BrokerAnswer, BrokerRequest};
 use crate::sys;
 
@@ -357,46 +356,4 @@ fn is_at_rest(state: Option<&UnitState>) -> bool {
 /// The unit that empties a home.
 fn wipe_unit(id: &InstanceId) -> String {
     format!("hoody-code-wipe@{id}.service")
-}
-
-fn tenant() -> ServerUser<'static> {
-    ServerUser {
-        home: Path::new(place::HOME),
-        name: OsStr::new(NAME),
-        shell: Path::new(SHELL),
-        path: None,
-        lang: None,
-        timezone: None,
-        runtime_dir: Some(Path::new(place::RUNTIME)),
-    }
-}
-
-fn server_dirs() -> ServerDirs<'static> {
-    ServerDirs {
-        socket: Path::new(place::SOCKET),
-        user_data: Path::new(place::USER_DATA),
-        extensions: Path::new(place::EXTENSIONS),
-        server_data: Path::new(place::USER_DATA),
-    }
-}
-
-fn server_options(config: &BrokerConfig) -> ServerOptions {
-    ServerOptions {
-        auth: config.sign_out,
-        app_name: config.app_name.clone(),
-        reconnection_grace: config.instances.keep_terminals,
-        ..ServerOptions::default()
-    }
-}
-
-/// The engine's compile cache: its directory, the name of what was filled when the engine was added, and the name under which
-/// node looks for it when it runs as `account` (node's `node::CompileCacheHandler` puts the user id last).
-fn compile_cache(engine: &Engine, account: Account) -> Option<(&Path, String, String)> {
-    let dir = engine.compile_cache()?;
-    let names = fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let filled = names.max()?;
-    let (stem, owner) = filled.rsplit_once('-')?;
-    owner.parse::<u32>().ok()?;
-    let wanted = format!("{stem}-{}", account.uid);
-    Some((dir, filled, wanted))
 }

@@ -1,11 +1,8 @@
 //! The only place that picks a status, and the makers of every kind of answer.
 
 use std::fmt;
-use std::io::Write;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
@@ -358,26 +355,6 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
             response
         }
     }
-}
-
-/// Answers smaller than this are sent as they are.
-const WORTH_COMPRESSING: usize = 1024;
-
-/// `response`, made smaller where that is worth it and the client takes `gzip`. For what holds no secret beside something that others
-/// have a say in: how well that is compressed tells of both.
-pub(super) fn packed(mut response: Response<Body>, gzip: bool) -> Response<Body> {
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if let Body::Full(bytes) = response.body()
-        && gzip
-        && bytes.len() >= WORTH_COMPRESSING
-    {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        if let Ok(small) = encoder.write_all(bytes).and_then(|()| encoder.finish()) {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            *response.body_mut() = small.into();
-        }
-    }
-    response
 }
 
 /// Sends the browser to `location`, which is relative so that it works behind a proxy that strips a prefix.

@@ -122,12 +122,10 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
 async fn dispatch(context: Context, target: Target, request: Request<Incoming>, html: bool) -> Response<Body> {
     let live = Arc::clone(&context.live);
     let page = &live.config.page;
-    let builtin = if target == Target::Engine { engine::builtin(&context.app.engine, &request) } else { None };
-    if let Some(path) = &builtin
-        && let response = context.app.assets.respond(request.method(), path, request.headers())
-        && response.status() != StatusCode::NOT_FOUND
+    if target == Target::Engine
+        && let Some(response) = engine::builtin(&context.app, &request)
     {
-        return response.map(Body::from);
+        return response;
     }
     if let Target::Asset(path) = &target {
         let response = context.app.assets.respond(request.method(), path, request.headers());

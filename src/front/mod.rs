@@ -7,6 +7,7 @@ mod abandoned;
 mod access;
 mod answer;
 mod app;
+mod compress;
 mod connection;
 mod control;
 mod cookies;

@@ -15,6 +15,7 @@ mod machine;
 mod nap;
 mod operate;
 mod registry;
+mod remembered;
 mod removal;
 mod roaming;
 mod room;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -12,9 +12,8 @@ use percent_encoding::percent_decode_str;
 use super::super::abandoned::PageConnection;
 use super::super::access::session_over;
 use super::super::answer::ApiError;
-use super::super::app::Context;
+use super::super::app::{App, Context};
 use super::{check_crowd, while_signed_in};
-use crate::engine::Engine;
 use crate::instances::Lease;
 use crate::model::ReconnectionToken;
 use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, tunnel_keeping, wants_upgrade};
@@ -32,18 +31,28 @@ pub(super) async fn answer_if_running(context: Context, request: Request<Incomin
     answer_by(context, lease, request).await
 }
 
-/// The path in the engine's static set of what `request` wants, when that is a file of an extension that comes with the engine: the
-/// running server would read the same file, for every browser again, and send it as it is.
-pub(super) fn builtin<B>(engine: &Engine, request: &Request<B>) -> Option<String> {
+/// What `request` wants, when that is a file of an extension that comes with the engine: the running server would read the same file, for
+/// every browser again, and send it as it is.
+pub(super) fn builtin<B>(app: &App, request: &Request<B>) -> Option<Response<Body>> {
     // A view of an extension has an origin of its own; what it may read, the engine says.
     if request.uri().path().rsplit('/').next() != Some("vscode-remote-resource") || request.headers().contains_key(header::ORIGIN) {
         return None;
     }
     let path = request.uri().query()?.split('&').find_map(|pair| pair.strip_prefix("path="))?;
     let path = percent_decode_str(path).decode_utf8().ok()?;
-    let file = path.strip_prefix(engine.root().to_str()?)?.strip_prefix('/')?;
+    let file = path.strip_prefix(app.engine.root().to_str()?)?.strip_prefix('/')?;
     // With a '%' it would be decoded again.
-    (file.starts_with("extensions/") && !file.contains('%')).then(|| file.to_owned())
+    if !file.starts_with("extensions/") || file.contains('%') {
+        return None;
+    }
+    let mut response = app.assets.respond(request.method(), file, request.headers());
+    if response.status() == StatusCode::NOT_FOUND {
+        return None;
+    }
+    // As the engine has them here: what is opened by itself runs nothing, and the answer is for those who ask without an origin.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding, origin"));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    Some(response.map(Body::from))
 }
 
 async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
+use super::super::compress;
 use super::super::pages;
 use crate::config::Page;
 use crate::engine::Engine;
@@ -33,7 +34,7 @@ pub(in super::super) fn own_file(context: &Context, name: &str, gzip: bool) -> R
     let response = own_file_as_it_is(context, name)?;
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let smaller = kind.is_some_and(compressible);
-    Ok(if smaller { answer::packed(response, gzip) } else { response })
+    Ok(if smaller { compress::packed(response, gzip) } else { response })
 }
 
 fn own_file_as_it_is(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {

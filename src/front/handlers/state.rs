@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
+use super::super::compress;
 use super::super::page_pass;
 use super::super::query::Parameters;
 use super::open::blocking;
@@ -158,7 +159,7 @@ fn workspace(parameters: &Parameters) -> String {
 /// JSON, compressed: state is mostly words that come again and again. As long as there is much of it, it keeps its turn: made or sent, it is
 /// in memory.
 async fn packed(value: impl Serialize + Send + 'static, gzip: bool, turn: Turn) -> Result<Response<Body>, ApiError> {
-    blocking(move || answer::packed(answer::json(&value), gzip).map(|body| body.hold(turn))).await
+    blocking(move || compress::packed(answer::json(&value), gzip).map(|body| body.hold(turn))).await
 }
 
 #[cfg(test)]
