@@ -91,6 +91,9 @@ bench-density:
 	@$(MAKE) --no-print-directory build
 	$(call step,density,"$$(packaging/engine/build.sh --node)" benches/density.mjs)
 
+# Packages of one commit, made in one place, are the same: health's moment of the build is the commit's.
+deb rpm: export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null))
+
 # Quick to install rather than small: how hard they are compressed is --level of package.sh.
 deb rpm:
 	$(call step,set up for packages,packaging/setup.sh package)
