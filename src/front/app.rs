@@ -36,6 +36,9 @@ const ASIDES: usize = 256;
 /// How many requests have one instance asked what it uses at a time: each is a look at all of its processes.
 const ASKS_OF_ONE: usize = 2;
 
+/// How many answers of events of one instance are open at a time: a page that waits has one.
+const FOLLOWS_OF_ONE: usize = 1000;
+
 /// The daemon's parts, shared by all connections.
 pub(super) struct App {
     pub(super) engine: Engine,
@@ -54,6 +57,8 @@ pub(super) struct App {
     pub(super) all_asides: Arc<Semaphore>,
     /// Who may ask an instance what it uses.
     pub(super) asks: Turns,
+    /// Who may follow what becomes of an instance, as events.
+    pub(super) follows: Turns,
     https_port: OnceLock<u16>,
     address: OnceLock<String>,
     live: RwLock<Arc<Live>>,
@@ -96,6 +101,7 @@ impl App {
             asides: Turns::new(ASIDES_OF_ONE),
             all_asides: Arc::new(Semaphore::new(ASIDES)),
             asks: Turns::new(ASKS_OF_ONE),
+            follows: Turns::new(FOLLOWS_OF_ONE),
             https_port: OnceLock::new(),
             address: OnceLock::new(),
             live: RwLock::new(Arc::new(Live::new(config))),

@@ -131,16 +131,18 @@ pub(super) fn install_key(id: &ExtensionId) -> String {
 impl Extensions {
     /// What is installed.
     pub(super) async fn list(&self, lease: &Lease, sizes: bool) -> Result<Listed, ApiError> {
-        let listing = async {
-            let own = self.turns.take(lease.id()).await;
+        let (own, all) = (self.turns.take(lease.id()).await, Arc::clone(&self.lists));
+        let lease = lease.another();
+        let listing = async move {
             let stream = lease.extensions(ExtensionJob::List { sizes }).await?;
             let line = line(&mut BufReader::new(stream), MAX_LIST).await?;
             // Not before all of it is there: one that takes its time takes only its own.
-            let turn = (own, Arc::clone(&self.lists).acquire_owned().await.map_err(io::Error::other)?);
+            let turn = (own, all.acquire_owned().await.map_err(io::Error::other)?);
             Ok::<_, io::Error>((line.map(|line| parse(&line)).transpose()?, turn))
         };
-        let listed = tokio::time::timeout(LIST_DEADLINE, listing).await.map_err(|_| ApiError::no_answer())?;
-        let (news, turn) = listed.map_err(ApiError::internal)?;
+        // To its end, also when nobody waits for it any more: a client that asks and goes away makes no room for another list.
+        let listed = tokio::spawn(tokio::time::timeout(LIST_DEADLINE, listing)).await.map_err(ApiError::internal)?;
+        let (news, turn) = listed.map_err(|_| ApiError::no_answer())?.map_err(ApiError::internal)?;
         match news {
             Some(ExtensionNews::Listed { mut extensions }) => {
                 // The agent tells of none that does not; but what speaks here may be anything of the tenant's.

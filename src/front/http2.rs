@@ -29,7 +29,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Bytes that wait to be sent, per stream. A stalled client holds no more than that.
-const SEND_BUFFER: usize = 256 << 10;
+const SEND_BUFFER: usize = 64 << 10;
 
 /// How often a silent client is asked whether it is there, and how long it may take to answer.
 const PING: Duration = Duration::from_secs(30);

@@ -342,6 +342,9 @@ fn check(scope: &str, update: &Update) -> Result<(), RoamingError> {
     if file::kind(scope).is_none() || scope.len() > MAX_SCOPE || scope.contains('\0') {
         return Err(RoamingError::InvalidScope);
     }
+    if update.changes.len() > MAX_KEYS {
+        return Err(RoamingError::TooLarge("what changes at once"));
+    }
     if update.changes.keys().any(|key| key.len() > MAX_KEY) {
         return Err(RoamingError::TooLarge("a key"));
     }

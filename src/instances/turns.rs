@@ -37,6 +37,12 @@ impl Turns {
         }
     }
 
+    /// A turn of `id`, if there is one now.
+    pub fn try_take(&self, id: &InstanceId) -> Option<Turn> {
+        let permit = self.of(id).try_acquire_owned().ok()?;
+        Some(Turn { _permit: Arc::new(permit) })
+    }
+
     fn of(&self, id: &InstanceId) -> Arc<Semaphore> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.retain(|_, turns| turns.strong_count() > 0);
@@ -61,7 +67,8 @@ mod tests {
         let first = turns.take(&alice).await;
         let copy = first.clone();
         let _second = turns.take(&alice).await;
-        assert!(turns.take(&alice).now_or_never().is_none());
+        assert!(turns.take(&alice).now_or_never().is_none() && turns.try_take(&alice).is_none());
+        assert!(turns.try_take(&bob).is_some());
         turns.take(&bob).await;
         drop(first);
         assert!(turns.take(&alice).now_or_never().is_none(), "held by the copy");

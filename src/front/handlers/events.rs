@@ -18,7 +18,7 @@ use super::super::app::Context;
 use super::super::disks;
 use crate::instances::Status;
 use crate::model::InstanceState;
-use crate::proxy::{Body, BoxError};
+use crate::proxy::{Body, BoxError, Guarded};
 
 /// How often a line is sent when there is no news, so that proxies keep the connection and a gone client is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -44,6 +44,7 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
     if request.method() == Method::HEAD {
         return Ok(answer::plain("text/event-stream", Body::Empty));
     }
+    let turn = context.app.follows.try_take(&context.instance).ok_or_else(ApiError::too_many_connections)?;
     let follow = context.app.instances.follow(&context.instance);
     let (app, session, id) = (Arc::clone(&context.app), context.session.clone(), context.instance.clone());
     let events = stream::unfold((follow, true), move |(mut follow, first)| {
@@ -66,7 +67,7 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
             Some((Ok::<_, BoxError>(Frame::data(line)), (follow, false)))
         }
     });
-    let mut response = answer::plain("text/event-stream", Body::boxed(StreamBody::new(events)));
+    let mut response = answer::plain("text/event-stream", Body::boxed(Guarded::new(StreamBody::new(events), turn)));
     // nginx would hold events back otherwise.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));

@@ -17,7 +17,7 @@ use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
 use super::check_crowd;
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
-use crate::proxy::{Body, BoxError, IdleTimeout};
+use crate::proxy::{Body, BoxError, Guarded, IdleTimeout};
 use crate::sys::Stream;
 
 /// The most bytes of a JSON body here.
@@ -95,7 +95,7 @@ pub(super) fn events(context: &Context, request: &Request<Incoming>) -> Result<R
         return Ok(answer::plain("text/event-stream", Body::Empty));
     }
     let follow = context.app.extensions.find(&context.instance, &install_key(&id));
-    Ok(event_stream(context, follow))
+    event_stream(context, follow)
 }
 
 /// The job that installs `id`, begun when it is not under way.
@@ -138,7 +138,7 @@ async fn install(context: &Context, request: Request<Incoming>) -> Result<Respon
         upload(context, request).await?
     };
     if wants_events {
-        return Ok(event_stream(context, Some(follow)));
+        return event_stream(context, Some(follow));
     }
     done(&ended(follow).await?)
 }
@@ -200,7 +200,8 @@ fn done(installed: &Installed) -> Result<Response<Body>, ApiError> {
 }
 
 /// A job as server-sent events; the last one says how it ended. Without a job there is one event, `idle`.
-fn event_stream(context: &Context, follow: Option<watch::Receiver<Progress>>) -> Response<Body> {
+fn event_stream(context: &Context, follow: Option<watch::Receiver<Progress>>) -> Result<Response<Body>, ApiError> {
+    let turn = context.app.follows.try_take(&context.instance).ok_or_else(ApiError::too_many_connections)?;
     let stopping = context.app.stopping.clone();
     let begin = (follow, true, false);
     let events = stream::unfold(begin, move |(follow, first, over)| {
@@ -225,11 +226,11 @@ fn event_stream(context: &Context, follow: Option<watch::Receiver<Progress>>) ->
             Some((frame(text), (Some(follow), false, over)))
         }
     });
-    let mut response = answer::plain("text/event-stream", Body::boxed(StreamBody::new(events)));
+    let mut response = answer::plain("text/event-stream", Body::boxed(Guarded::new(StreamBody::new(events), turn)));
     // nginx would hold events back otherwise.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-    response
+    Ok(response)
 }
 
 fn frame(text: String) -> Result<Frame<Bytes>, BoxError> {

@@ -62,6 +62,8 @@ async fn check(context: &Context, parameters: &Parameters) -> Result<(), ApiErro
 }
 
 async fn look(context: &Context, path: &AbsolutePath) -> Result<PathKind, ApiError> {
+    // An agent that does not answer, or a disk that hangs, has only so many who wait for it.
+    let _turn = context.app.asides.take(&context.instance).await;
     context.app.instances.look(&context.instance, path).await.map_err(ApiError::internal)
 }
 

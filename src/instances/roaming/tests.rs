@@ -131,6 +131,9 @@ async fn what_is_too_large_changes_nothing() {
     let five: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|key| (*key, Some(big.as_str()))).collect();
     let update = Update { changes: changes(&five), ..Update::default() };
     assert!(matches!(update_of(&store, &id, "global".into(), by("a", 3), update).await, Err(RoamingError::TooLarge(_))));
+    let nothing = (0..=MAX_KEYS).map(|number| (number.to_string(), None)).collect();
+    let update = Update { changes: nothing, ..Update::default() };
+    assert!(matches!(update_of(&store, &id, "global".into(), by("a", 3), update).await, Err(RoamingError::TooLarge(_))));
     assert_eq!(news(&store, &id, &Position::default()).await.1, changes(&[("x", Some("1"))]));
     for scope in ["", "other", "global/../x", &format!("workspace/{}", "x".repeat(MAX_SCOPE))] {
         let refused = update_of(&store, &id, scope.into(), by("a", 4), Update::default()).await;
