@@ -119,6 +119,12 @@ describe('bombs', { timeout: 180_000 }, () => {
     await comesBack('olga', 'stopped_by_operator');
   });
 
+  test('the host ends all of one at once, as systemd-oomd does: held, and said', async () => {
+    await host.open('olga');
+    await host.vm.sh('systemctl kill -s KILL --kill-whom=all hoody-code-instance@olga.service');
+    await comesBack('olga', 'killed');
+  });
+
   test('an engine that crashes is started by the next request', async () => {
     await host.vm.sh(`kill -SEGV ${await host.engine('olga')}`);
     const status = await host.state('olga', 'failed');
