@@ -70,18 +70,20 @@ impl Accounts {
         Ok(ids)
     }
 
-    /// The account of `id`; a new one when it has none. `taken` says whether an id is somebody else's. `home` is there already, and
+    /// The account of `id`; a new one when it has none. The first `addresses` of `uids` have an address on the bridge; the others are given
+    /// away when no such is left. `taken` says whether an id is somebody else's. `home` is there already, and
     /// whose: from a backup or from another host. Its owner's id is taken again; if it is not free, nothing is written down.
     pub(super) fn obtain(
         &self,
         id: &InstanceId,
         uids: &RangeInclusive<u32>,
+        addresses: u32,
         home: Option<(PathBuf, u32)>,
         taken: impl Fn(u32) -> bool,
     ) -> Result<Account, BrokerError> {
         let account = match self.find(id)? {
             Some(account) => account,
-            None => self.allocate(id, uids, home, taken)?,
+            None => self.allocate(id, uids, addresses, home, taken)?,
         };
         self.publish(id, account)?;
         Ok(account)
@@ -91,6 +93,7 @@ impl Accounts {
         &self,
         id: &InstanceId,
         uids: &RangeInclusive<u32>,
+        addresses: u32,
         home: Option<(PathBuf, u32)>,
         taken: impl Fn(u32) -> bool,
     ) -> Result<Account, BrokerError> {
@@ -106,9 +109,10 @@ impl Accounts {
         }
         let next_path = self.dir.join(".next");
         let next = fs::read_to_string(&next_path).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        let first = next.filter(|next| uids.contains(next)).unwrap_or(*uids.start());
+        let last = uids.start().saturating_add(addresses.saturating_sub(1)).min(*uids.end());
+        let first = next.filter(|next| (*uids.start()..=last).contains(next)).unwrap_or(*uids.start());
         let owner = home.as_ref().map(|(_, owner)| *owner).filter(|owner| uids.contains(owner));
-        let mut candidates = owner.into_iter().chain(first..=*uids.end()).chain(*uids.start()..first);
+        let mut candidates = owner.into_iter().chain(first..=last).chain(*uids.start()..first).chain(last.saturating_add(1)..=*uids.end());
         let free = candidates.find(|uid| !used.contains(uid) && !taken(*uid));
         let uid = free.ok_or(BrokerError::NoUid(*uids.start(), *uids.end()))?;
         if let Some((path, owner)) = home
@@ -181,18 +185,28 @@ pub(super) fn user_name(id: &InstanceId, account: Account) -> String {
     if name.len() <= MAX_NAME { name } else { format!("hc_{}", account.uid) }
 }
 
-/// Which one of the configured range the user of `id` is, counted from 0; none when it has no account, or one from another range.
+/// Which one of the configured range the user of `id` is, counted from 0; none when it has no account.
+///
+/// # Errors
+/// When it has one from another range, or something cannot be read.
 pub(super) fn index_of(id: &InstanceId) -> io::Result<Option<u32>> {
     let config = config::load_for_broker(Path::new(super::CONFIG)).map_err(io::Error::other)?;
     let account = Accounts::new(REGISTRY, USERDB).find(id).map_err(io::Error::other)?;
-    let uids = config.hosting.uids;
-    Ok(account.filter(|account| uids.contains(&account.uid)).map(|account| account.uid - uids.start()))
+    account.map(|account| index_in(&config.hosting.uids, account.uid)).transpose()
 }
 
-/// Whether an id belongs to somebody already: to a user of the host, or to a range that a user may map (subuid(5)).
+fn index_in(uids: &RangeInclusive<u32>, uid: u32) -> io::Result<u32> {
+    if uids.contains(&uid) {
+        return Ok(uid - uids.start());
+    }
+    let (first, last) = (uids.start(), uids.end());
+    Err(io::Error::other(format!("its user {uid} is not in [accounts] uids ({first}-{last}), which was another range when it was made")))
+}
+
+/// Whether an id belongs to somebody already: to a user or a group of the host, or to a range that a user may map (subuid(5)).
 pub(super) fn is_taken(uid: u32) -> bool {
     let mapped = |path: &str| fs::read_to_string(path).is_ok_and(|text| subordinate(&text).any(|range| range.contains(&uid)));
-    sys::user_exists(uid).unwrap_or(true) || mapped("/etc/subuid") || mapped("/etc/subgid")
+    sys::user_exists(uid).unwrap_or(true) || sys::group_exists(uid).unwrap_or(true) || mapped("/etc/subuid") || mapped("/etc/subgid")
 }
 
 fn subordinate(text: &str) -> impl Iterator<Item = std::ops::Range<u32>> {
@@ -222,7 +236,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let accounts = accounts(dir.path());
         let uids = 5000..=5002;
-        let obtain = |name: &str| accounts.obtain(&id(name), &uids, None, |uid| uid == 5001).map(|account| account.uid);
+        let obtain = |name: &str| accounts.obtain(&id(name), &uids, 3, None, |uid| uid == 5001).map(|account| account.uid);
         assert_eq!(obtain("a").unwrap(), 5000);
         assert_eq!(obtain("a").unwrap(), 5000);
         assert_eq!(obtain("b").unwrap(), 5002, "5001 is somebody else's");
@@ -233,12 +247,25 @@ mod tests {
     }
 
     #[test]
+    fn ids_with_an_address_go_first_and_are_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = accounts(dir.path());
+        let obtain = |name: &str| accounts.obtain(&id(name), &(5000..=5004), 2, None, |_| false).map(|account| account.uid).unwrap();
+        assert_eq!((obtain("a"), obtain("b")), (5000, 5001));
+        accounts.forget(&id("a")).unwrap();
+        assert_eq!(obtain("c"), 5000, "not the next, for which the subnet has no address");
+        assert_eq!((obtain("d"), obtain("e")), (5002, 5003), "better than none: not everybody needs an address");
+        accounts.forget(&id("b")).unwrap();
+        assert_eq!(obtain("f"), 5001);
+    }
+
+    #[test]
     fn the_owner_of_a_home_that_is_there_is_taken_again() {
         let dir = tempfile::tempdir().unwrap();
         let accounts = accounts(dir.path());
         let obtain = |name: &str, owner: u32| {
             let home = Some((PathBuf::from("/home/of").join(name), owner));
-            accounts.obtain(&id(name), &(5000..=5009), home, |uid| uid == 5003).map(|account| account.uid)
+            accounts.obtain(&id(name), &(5000..=5009), 10, home, |uid| uid == 5003).map(|account| account.uid)
         };
         assert_eq!(obtain("a", 5007).unwrap(), 5007);
         for (owner, why) in [(5007, "another's"), (5003, "the host's"), (0, "not of the range")] {
@@ -255,7 +282,7 @@ mod tests {
     fn records_are_what_nss_systemd_reads() {
         let dir = tempfile::tempdir().unwrap();
         let accounts = accounts(dir.path());
-        accounts.obtain(&id("acme-web-code-1"), &(5000..=5009), None, |_| false).unwrap();
+        accounts.obtain(&id("acme-web-code-1"), &(5000..=5009), 10, None, |_| false).unwrap();
         let userdb = dir.path().join("userdb");
         let record: serde_json::Value = serde_json::from_slice(&fs::read(userdb.join("5000.user")).unwrap()).unwrap();
         assert_eq!((record["userName"].as_str(), record["uid"].as_u64()), (Some("hc-acme-web-code-1"), Some(5000)));
@@ -269,6 +296,13 @@ mod tests {
         let account = Account { uid: 77 };
         assert_eq!(user_name(&id("a"), account), "hc-a");
         assert_eq!(user_name(&id(&"x".repeat(63)), account), "hc_77");
+    }
+
+    #[test]
+    fn an_account_of_an_earlier_range_says_so() {
+        assert_eq!(index_in(&(5000..=5009), 5003).unwrap(), 3);
+        let error = index_in(&(5000..=5009), 4000).unwrap_err().to_string();
+        assert!(error.contains("4000") && error.contains("5000-5009"), "{error}");
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Executor {
         let home = self.volumes.owned(id)?;
         let others = self.volumes.others(id)?;
         let taken = |uid| accounts::is_taken(uid) || others.contains(&uid);
-        self.accounts.obtain(id, &config.hosting.uids_of(id), home, taken)
+        self.accounts.obtain(id, &config.hosting.uids, config.hosting.network.capacity(), home, taken)
     }
 
     /// Remembered first: a broker that is ended in between leaves one that is stopped again, not one that the operator is blamed for.
@@ -308,7 +308,7 @@ impl Executor {
         }
         if home.symlink_metadata().is_ok() {
             self.volumes.obtain(id, account)?;
-            self.accounts.obtain(id, &(account.uid..=account.uid), None, |_| false)?;
+            self.accounts.obtain(id, &(account.uid..=account.uid), 1, None, |_| false)?;
             let unit = wipe_unit(id);
             self.systemd.reset_failed(&unit).await;
             let wiped = self.systemd.start_transient(&unit, &properties::of_wipe(id, account.uid, &home, &self.program)).await;

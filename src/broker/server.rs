@@ -132,7 +132,7 @@ fn audit(peer: u32, request: Option<&BrokerRequest>, outcome: &Executed, elapsed
     let instance = request.and_then(BrokerRequest::id).map(|id| id.as_str());
     let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     match outcome {
-        // Looking changes nothing, and is done all the time.
+        // Looking changes nothing, and is done all the time. A connection is a way into an instance, and kept for long.
         Ok(_) if matches!(verb, "show" | "list" | "snapshots") => {
             tracing::debug!(instance, verb, peer, duration_us, outcome = "done", "{verb}");
         }

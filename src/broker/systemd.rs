@@ -17,6 +17,9 @@ const JOB_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a unit may take to come to a halt, or to go on.
 const FREEZE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How systemd says that a signal ended a process (waitid(2)).
+const CLD_KILLED: i32 = 2;
+
 /// One row of `ListUnitsByPatterns` (org.freedesktop.systemd1(5)).
 type Row = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
@@ -61,10 +64,12 @@ pub(super) struct UnitState {
     pub(super) active: String,
     /// `success`, `oom-kill`, `timeout` …
     pub(super) result: String,
+    /// The signal that ended its main process; 0 when none did.
+    pub(super) signal: i32,
     /// Microseconds of the epoch; 0 when it never was.
     pub(super) active_since: u64,
-    /// When it ended; 0 when it has not.
-    pub(super) active_until: u64,
+    /// How long it ran, in microseconds, whatever was done to the clock meanwhile; 0 when it has not ended.
+    pub(super) ran: u64,
     /// How long it may run, in microseconds; `u64::MAX` for ever.
     pub(super) run_time: u64,
     /// `running`, `frozen` …
@@ -222,12 +227,14 @@ impl Systemd {
         };
         let number =
             |map: &HashMap<String, OwnedVariant>, name: &str| map.get(name).and_then(|v| u64::try_from(v).ok()).unwrap_or_default();
+        let small = |name: &str| of_service.get(name).and_then(|v| i32::try_from(v).ok()).unwrap_or_default();
         Ok(Some(UnitState {
             name: unit.to_owned(),
             active: text(&of_unit, "ActiveState"),
             result: text(&of_service, "Result"),
+            signal: if small("ExecMainCode") == CLD_KILLED { small("ExecMainStatus") } else { 0 },
             active_since: number(&of_unit, "ActiveEnterTimestamp"),
-            active_until: number(&of_unit, "ActiveExitTimestamp"),
+            ran: number(&of_unit, "ActiveExitTimestampMonotonic").saturating_sub(number(&of_unit, "ActiveEnterTimestampMonotonic")),
             run_time: number(&of_service, "RuntimeMaxUSec"),
             freezer: text(&of_unit, "FreezerState"),
         }))

@@ -155,13 +155,6 @@ impl Hosting {
         class
     }
 
-    /// The user ids that `id` may get: of one with a private network, those that an address belongs to.
-    pub fn uids_of(&self, id: &InstanceId) -> RangeInclusive<u32> {
-        let (first, last) = (*self.uids.start(), *self.uids.end());
-        let addressed = first.saturating_add(self.network.capacity() - 1);
-        first..=if self.class_of(id).network == NetworkMode::Private { last.min(addressed) } else { last }
-    }
-
     /// The class of instances that are named nowhere.
     pub fn ordinary(&self) -> Class {
         self.class(DEFAULT_CLASS)

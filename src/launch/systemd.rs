@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::config::HOMES;
 use crate::model::{AbsolutePath, DiskAnswer, DiskJob, DiskUse, EndCause, ExtensionJob, InstanceId, Port, Usage};
-use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, RunState, STOPPED_BY_OPERATOR, UnitStatus};
+use crate::proto::{AgentAnswer, AgentRequest, BrokerAnswer, BrokerRequest, KILLED, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 use crate::sys::{PacketSocket, Stream};
 use agent::Agent;
 use broker::Broker;
@@ -185,9 +185,8 @@ fn cause(result: &str, told: Option<&AgentAnswer>) -> EndCause {
     match (told, result) {
         (_, "oom-kill") | (Some(AgentAnswer::Ended { out_of_memory: true, .. }), _) => EndCause::OutOfMemory,
         (_, "time-limit") => EndCause::TimeLimit,
+        (_, KILLED) => EndCause::Killed,
         (Some(AgentAnswer::Ended { status, .. }), _) => EndCause::Crashed { status: status.clone() },
-        // Nobody was left to say a word: all of it was killed at once, as systemd-oomd and the kernel do for want of memory.
-        (None, "signal") => EndCause::OutOfMemory,
         // Ended in good order, and not by us: `systemctl stop`. `timeout` is the same with a process that would not listen.
         (_, SUCCESS | STOPPED_BY_OPERATOR | "timeout") => EndCause::StoppedByOperator,
         (_, other) => EndCause::Crashed { status: other.to_owned() },
@@ -335,7 +334,8 @@ mod tests {
         assert_eq!(cause("timeout", None), EndCause::StoppedByOperator);
         assert_eq!(cause("time-limit", None), EndCause::TimeLimit);
         assert_eq!(cause("oom-kill", None), EndCause::OutOfMemory);
-        assert_eq!(cause("signal", None), EndCause::OutOfMemory);
+        assert_eq!(cause(KILLED, None), EndCause::Killed);
+        assert_eq!(cause(KILLED, Some(&ended(false))), EndCause::Killed, "the engine went first");
         assert_eq!(cause("exit-code", Some(&ended(true))), EndCause::OutOfMemory);
         assert_eq!(cause("exit-code", Some(&ended(false))), EndCause::Crashed { status: "signal: 9".into() });
         assert_eq!(cause("core-dump", None), EndCause::Crashed { status: "core-dump".into() });

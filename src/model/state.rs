@@ -62,6 +62,8 @@ pub enum FailureCause {
     },
     /// It used more memory than it may, or than the host has, and was ended for it.
     OutOfMemory,
+    /// The host has ended all of it at once: most likely it was short of memory.
+    Killed,
     /// It has run for as long as it may.
     TimeLimit,
     /// The operator has stopped it.
@@ -80,6 +82,8 @@ pub enum EndCause {
     },
     /// For want of memory.
     OutOfMemory,
+    /// By a signal that cannot be answered, sent by the host.
+    Killed,
     /// By its run-time limit.
     TimeLimit,
     /// By the operator, past this daemon.
@@ -91,6 +95,7 @@ impl From<EndCause> for FailureCause {
         match cause {
             EndCause::Crashed { status } => Self::Crashed { status },
             EndCause::OutOfMemory => Self::OutOfMemory,
+            EndCause::Killed => Self::Killed,
             EndCause::TimeLimit => Self::TimeLimit,
             EndCause::StoppedByOperator => Self::StoppedByOperator,
         }
@@ -132,7 +137,7 @@ impl FailureCause {
 
     /// Whether somebody meant it, or has to know before it goes on: then a request does not simply start the instance again.
     pub fn is_held(&self) -> bool {
-        matches!(self, Self::OutOfMemory | Self::TimeLimit | Self::StoppedByOperator)
+        matches!(self, Self::OutOfMemory | Self::Killed | Self::TimeLimit | Self::StoppedByOperator)
     }
 
     /// The cause as a client may see it: what a launcher says names paths of the server.
@@ -151,7 +156,8 @@ impl std::fmt::Display for FailureCause {
             Self::DiedEarly { status } => write!(f, "ended before it answered ({status})"),
             Self::Timeout { seconds } => write!(f, "did not answer within {seconds} seconds"),
             Self::Crashed { status } => write!(f, "ended while running ({status})"),
-            Self::OutOfMemory => f.write_str("was ended for want of memory"),
+            Self::OutOfMemory => f.write_str("used more memory than it may, and was ended"),
+            Self::Killed => f.write_str("was ended by the host, most likely because that was short of memory"),
             Self::TimeLimit => f.write_str("has run for as long as it may"),
             Self::StoppedByOperator => f.write_str("was stopped by the operator"),
             Self::NoRoom => f.write_str("found no free place"),

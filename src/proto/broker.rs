@@ -13,6 +13,9 @@ pub const MAX_REPLY: usize = 64 << 10;
 /// The `result` of a unit that somebody stopped past the front.
 pub const STOPPED_BY_OPERATOR: &str = "stopped-by-operator";
 
+/// The `result` of a unit whose main process was ended by SIGKILL.
+pub const KILLED: &str = "killed";
+
 /// What the front may ask for. A verb and an id; everything else is the broker's own business.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]

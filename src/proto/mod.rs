@@ -9,5 +9,5 @@ pub mod unit;
 
 pub use agent::{AgentAnswer, AgentRequest, LOG_LINES, MAX_AGENT_PACKET};
 pub use broker::{
-    BrokerAnswer, BrokerReply, BrokerRequest, MAX_REPLY, MAX_REQUEST, RefusalCode, RunState, STOPPED_BY_OPERATOR, UnitStatus,
+    BrokerAnswer, BrokerReply, BrokerRequest, KILLED, MAX_REPLY, MAX_REQUEST, RefusalCode, RunState, STOPPED_BY_OPERATOR, UnitStatus,
 };

@@ -51,6 +51,6 @@ pub use tag::tag;
 pub use terminal::{KeyPress, Screen, read_hidden};
 pub use tree::{TreeLimits, TreeMeter};
 
-pub use users::{user_exists, user_id};
+pub use users::{group_exists, user_exists, user_id};
 
 pub use rustix::process::Signal;

@@ -9,22 +9,22 @@ use rustix::fs::{Mode, OFlags, open};
 /// The unit of block limits in `struct dqblk`, bytes: `QIF_DQBLKSIZE` of linux/quota.h.
 const BLOCK: u64 = 1024;
 
-/// The least number of files that goes with a limit: a small one is still enough for a project with its packages.
-const FILES: u64 = 1 << 16;
+/// What a file that is not empty takes at least.
+const SMALLEST: u64 = 4096;
 
-/// Bytes of a limit for each file that may be there: files without content take none, and a file system has only so many.
-const BYTES_PER_FILE: u64 = 4096;
+/// As many files as anybody may have: an editor with a few extensions, whatever the limit.
+const FEWEST: u64 = 20_000;
 
-/// Sets the most bytes that files of `uid` may take on the file system of `dir`, and how many they may be; none means no limit. Rounded
-/// down to whole KiB, but not to none.
+/// Sets the most bytes that files of `uid` may take on the file system of `dir`; none means no limit. Rounded down to whole KiB, but
+/// not to none. With it goes a limit on the number of files, which what holds something does not come to: empty ones take no bytes, and
+/// use up the file system all the same.
 ///
 /// # Errors
 /// `Unsupported` when the file system keeps no quotas of users, or the kernel is older than 5.14; `PermissionDenied` without
 /// `CAP_SYS_ADMIN`; `ReadOnlyFilesystem` when the mount we see is read-only.
 pub fn set_user_quota(dir: &Path, uid: u32, limit: Option<u64>) -> io::Result<()> {
     let hard = limit.map_or(0, |bytes| (bytes / BLOCK).max(1));
-    let files = limit.map_or(0, |bytes| (bytes / BYTES_PER_FILE).max(FILES));
-    let mut block = libc::dqblk { dqb_bhardlimit: hard, dqb_ihardlimit: files, dqb_valid: libc::QIF_LIMITS, ..none() };
+    let mut block = libc::dqblk { dqb_bhardlimit: hard, dqb_ihardlimit: files(limit), dqb_valid: libc::QIF_LIMITS, ..none() };
     control(dir, libc::Q_SETQUOTA, uid, &mut block)
 }
 
@@ -40,6 +40,11 @@ pub fn quota_used(dir: &Path, uid: u32) -> io::Result<Option<(u64, u64)>> {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The most files for a limit in bytes; 0 is no limit.
+fn files(limit: Option<u64>) -> u64 {
+    limit.map_or(0, |bytes| (bytes / SMALLEST).max(FEWEST))
 }
 
 fn none() -> libc::dqblk {
@@ -78,6 +83,13 @@ fn control(dir: &Path, command: libc::c_int, uid: u32, block: &mut libc::dqblk) 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_counted_too() {
+        assert_eq!(files(None), 0);
+        assert_eq!(files(Some(1)), FEWEST);
+        assert_eq!(files(Some(5 << 30)), 1_310_720);
+    }
 
     #[test]
     fn a_file_system_without_quotas_says_so() {

@@ -32,7 +32,7 @@ export { Vm };
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const binaries = process.env.HOODY_CODE_BINARIES || path.join(root, 'target/release');
 
-export const SLICE = '/sys/fs/cgroup/hoody.slice/hoody-code.slice/hoody-code-instances.slice';
+const SLICE = '/sys/fs/cgroup/hoody.slice/hoody-code.slice/hoody-code-instances.slice';
 const PROBE = '/usr/local/lib/hoody-probe.py';
 
 /** Starts an instance for its engine's command line, and is gone again. */

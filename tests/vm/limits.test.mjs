@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { Host, SLICE } from './host.mjs';
+import { Host } from './host.mjs';
 
 const MB = 2 ** 20;
 
@@ -57,10 +57,12 @@ describe('limits', { timeout: 180_000 }, () => {
     for (const pid of [await host.pid('otto'), await host.engine('otto')]) assert.equal(await openFiles(pid), '65536 65536');
   });
 
-  test('of all of them together: the host keeps a part for itself', async () => {
-    const { stdout } = await host.vm.sh(`awk '/^MemTotal:/ { print $2 * 1024 }' /proc/meminfo; cd ${SLICE}; cat memory.high memory.max pids.max`);
-    const [total, high, max, tasks] = stdout.trim().split('\n').map(Number);
-    assert.ok(Math.abs(high / total - 0.85) < 0.01 && Math.abs(max / total - 0.9) < 0.01 && tasks > 0, stdout);
+  test('of all together: the host keeps a part for itself', async () => {
+    const slice = '/sys/fs/cgroup/hoody.slice/hoody-code.slice/hoody-code-instances.slice';
+    const { stdout } = await host.vm.sh(`cat ${slice}/memory.high ${slice}/memory.max ${slice}/pids.max; awk '/^MemTotal/ { print $2 * 1024 }' /proc/meminfo; cat /proc/sys/kernel/pid_max`);
+    const [high, max, pids, memory, pidMax] = stdout.trim().split('\n').map(Number);
+    assert.ok(Math.abs(high / memory - 0.85) < 0.02 && Math.abs(max / memory - 0.9) < 0.02, stdout);
+    assert.ok(pids > 0 && pids <= 0.8 * pidMax, stdout);
   });
 
   const small = { 'memory.high': String(300 * MB), 'memory.max': String(350 * MB), 'memory.swap.max': String(64 * MB), 'cpu.weight': '50',

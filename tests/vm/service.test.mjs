@@ -161,17 +161,19 @@ describe('the service', { timeout: 240_000 }, () => {
   });
 
   test('the journal: everything of one tenant by one field, and a request by its id', async () => {
+    await host.configure('[page]\nname = "First"\n[instance.carol]\ndisk = "500M"');
     await host.open('carol');
     const answer = await host.fetch('carol', '/callback');
     await answer.text();
     const id = answer.headers.get('x-request-id');
     assert.match(id, /^[0-9a-f]{16}$/);
     const of = (entries) => [...new Set(entries.map((entry) => entry._SYSTEMD_UNIT).filter((unit) => unit?.startsWith('hoody-code')))].sort();
-    const everything = ['hoody-code-broker.service', 'hoody-code-instance@carol.service', 'hoody-code.service'];
+    const everything = ['hoody-code-broker.service', 'hoody-code-instance@carol.service', 'hoody-code-network@carol.service', 'hoody-code-quota@carol.service', 'hoody-code.service'];
     const entries = await vm.journal('HOODY_INSTANCE=carol');
     for (const unit of everything) assert.ok(of(entries).includes(unit), `${unit} is not among ${of(entries)}`);
     assert.ok(entries.every((entry) => !/alice/.test(entry.MESSAGE)));
-    assert.deepEqual(of(await vm.journal('INSTANCE=carol')), ['hoody-code-instance@carol.service', 'hoody-code-network@carol.service'], 'what its units say');
+    assert.deepEqual(of(await vm.journal('INSTANCE=carol')), everything.filter((unit) => unit.includes('@')), 'what its own units say');
+    assert.ok(entries.some((entry) => entry.HOODY_VERB === 'connect'), 'each way in is recorded');
     const logs = await out('hoody code instances logs carol --lines 1000 --json');
     const told = logs.split('\n').map((line) => JSON.parse(line));
     for (const unit of everything) assert.ok(of(told).includes(unit), `instances logs: ${unit} is not among ${of(told)}`);

@@ -7,7 +7,7 @@ use crate::broker::error::BrokerError;
 use crate::broker::policy::{Asker, Service};
 use crate::broker::systemd::UnitState;
 use crate::model::InstanceId;
-use crate::proto::{RunState, STOPPED_BY_OPERATOR, UnitStatus};
+use crate::proto::{KILLED, RunState, STOPPED_BY_OPERATOR, UnitStatus};
 
 /// The most instances in one answer to `list`: they fit into a packet.
 const PAGE: usize = 100;
@@ -53,7 +53,7 @@ impl Executor {
         UnitStatus {
             id,
             state: run_state,
-            result: if by_operator { STOPPED_BY_OPERATOR.to_owned() } else { result(&state) },
+            result: if by_operator { STOPPED_BY_OPERATOR.to_owned() } else { result_of(&state) },
             uid: account.uid,
             engine: run.engine,
             class: run.class,
@@ -63,12 +63,33 @@ impl Executor {
     }
 }
 
+/// The signal that no process can answer.
+const SIGKILL: i32 = 9;
+
 /// How a unit ended. systemd says `timeout` for the run-time limit and for a stop that took too long.
-fn result(state: &UnitState) -> String {
-    let ran = state.active_until.saturating_sub(state.active_since);
+fn result_of(state: &UnitState) -> String {
     match state.result.as_str() {
         "" => "success".to_owned(),
-        "timeout" if state.active_until > 0 && ran >= state.run_time => "time-limit".to_owned(),
+        "timeout" if state.ran > 0 && state.ran >= state.run_time => "time-limit".to_owned(),
+        // Nobody of us sends this one first, and whoever gets it has no time for a word: systemd-oomd, or the kernel.
+        "signal" if state.signal == SIGKILL => KILLED.to_owned(),
         other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_units_end() {
+        let ended = |result: &str, signal| result_of(&UnitState { result: result.to_owned(), signal, ..UnitState::default() });
+        assert_eq!(ended("signal", 9), KILLED);
+        assert_eq!(ended("signal", 11), "signal");
+        assert_eq!(ended("oom-kill", 9), "oom-kill");
+        assert_eq!(ended("", 0), "success");
+        let ran =
+            |ran| result_of(&UnitState { result: "timeout".to_owned(), ran, run_time: 10_000_000, signal: 9, ..UnitState::default() });
+        assert_eq!((ran(10_000_000).as_str(), ran(9_000_000).as_str(), ran(0).as_str()), ("time-limit", "timeout", "timeout"));
     }
 }
