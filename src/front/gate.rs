@@ -123,6 +123,13 @@ pub(super) fn check_opened(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Who signs in or out sends a form of ours. A script that does it, of an app on a path of the editor perhaps, would guess passwords in the
+/// name of a browser that is known, or sign its user out.
+pub(super) fn check_submitted(headers: &HeaderMap) -> Result<(), ApiError> {
+    let fetched = headers.contains_key("sec-fetch-site") && headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate");
+    if fetched { Err(ApiError::new(ErrorCode::OriginRefused, "this is a form to be sent, not to be fetched")) } else { Ok(()) }
+}
+
 /// Whether a person is about to look at the answer.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-mode") {

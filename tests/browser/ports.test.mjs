@@ -121,6 +121,9 @@ test('an app on a path of the editor is kept out of its secrets', scene(async ({
     await new Promise((resolve) => (posted.frameElement.onload = resolve));
     return {
       post: await status('/mint-key', { method: 'POST' }),
+      login: await status('/api/v1/code/login', { method: 'POST', body: new URLSearchParams({ password: 'guess' }) }),
+      logout: [await status('/api/v1/code/logout', { method: 'POST' }), await status('/logout')],
+      state: [await status('/api/v1/code/state'), await status('/api/v1/code/state', { method: 'PATCH', body: '{}' })],
       guessed: await status('/mint-key', { method: 'POST', headers: { 'hoody-code-page': 'ffffffffff.00' } }),
       page: await status('/'),
       script: await status(`/?folder=${folder}`, { mode: 'no-cors' }),
@@ -134,7 +137,7 @@ test('an app on a path of the editor is kept out of its secrets', scene(async ({
   }, project);
   assert.equal(paths, '/api/v1/code');
   assert.deepEqual(seen, {
-    post: 403, guessed: 403, page: 403, script: 403, fromFrame: 403, fromEmbedded: 403, fromDisguised: 403,
+    post: 403, login: 403, logout: [403, 403], state: [403, 403], guessed: 403, page: 403, script: 403, fromFrame: 403, fromEmbedded: 403, fromDisguised: 403,
     names: ['', 'hoody-code'], form: true,
   });
 

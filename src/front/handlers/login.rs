@@ -15,7 +15,7 @@ use super::super::access::{challenge, is_embedded, safe_page, to_root};
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::{Context, Realm};
 use super::super::cookies::{Kind, Scope};
-use super::super::gate::is_from_elsewhere;
+use super::super::gate::{self, is_from_elsewhere};
 use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
 use super::extension_view;
@@ -65,6 +65,7 @@ pub(in super::super) fn show(context: &Context, request: &Request<Incoming>) -> 
 /// Takes a password.
 pub(in super::super) async fn take(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
+    gate::check_submitted(&parts.headers)?;
     let html = answer::wants_html(&parts.headers);
     let form = read(context, &parts.headers, body).await?;
     let Some(auth) = context.auth() else { return arrive(context, &form, html, None).await };

@@ -8,6 +8,7 @@ use super::super::access::{is_embedded, to_root};
 use super::super::answer::{self, ApiError};
 use super::super::app::Context;
 use super::super::cookies::{Kind, Scope};
+use super::super::gate;
 use super::super::pages::{self, Door, words};
 use super::login::{end, who};
 use crate::auth::FetchSite;
@@ -17,6 +18,7 @@ use crate::proxy::Body;
 const PAGES: [&str; 2] = ["api/v1/code/logout", "logout"];
 
 pub(in super::super) async fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    gate::check_submitted(request.headers())?;
     let root = to_root(&context.rest);
     if context.auth().is_none() {
         // Without a login there is no session to end: back to the editor.

@@ -20,6 +20,16 @@ use super::{check_crowd, while_signed_in};
 use crate::model::{HostName, InstanceHost, InstanceId, Port};
 use crate::proxy::{Body, Exposure, Guarded, IdleTimeout, Mount, ProxyError, Reply, forward_app, wants_websocket};
 
+/// What the page that waits for a server says, so that its looking is no use of the instance: a tab that nobody minds must not keep it.
+const WAITS: &str = "hoody-code-waits";
+
+/// Whether something answers on `port`. No use of the instance, and what stands still goes on standing: nothing begins to listen there.
+async fn listens(context: &Context, port: Port) -> bool {
+    let instances = &context.app.instances;
+    let Some((_, connector)) = instances.reach(&context.instance).filter(|_| !instances.is_frozen(&context.instance)) else { return false };
+    connector.port(port).await.is_ok()
+}
+
 pub(super) async fn answer(
     context: Context,
     form: PortForm,
@@ -34,6 +44,9 @@ pub(super) async fn answer(
         return Err(ApiError::new(ErrorCode::PortRefused, "ports are reached by host names of their own here, not by /proxy"));
     }
     let asleep = || ApiError::new(ErrorCode::PortUnreachable, format!("nothing listens on port {port}: the editor is not running"));
+    if request.headers().contains_key(WAITS) && !listens(&context, port).await {
+        return Err(ApiError::new(ErrorCode::PortUnreachable, format!("nothing listens on port {port}")));
+    }
     let lease = context.app.instances.running(&context.instance).await?.ok_or_else(asleep)?;
     let host = gate::host(&request)?;
     let upgrade = wants_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
