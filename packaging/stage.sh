@@ -32,9 +32,10 @@ put 0644 "$units" "$here"/systemd/*.service "$here"/systemd/*.socket "$here"/sys
 for drop_in in "$here"/systemd/*.d; do
   put 0644 "$units/$(basename "$drop_in")" "$drop_in"/*.conf
 done
-install -d "$dir/usr/lib/sysusers.d" "$dir/usr/lib/tmpfiles.d"
+install -d "$dir/usr/lib/sysusers.d" "$dir/usr/lib/tmpfiles.d" "$dir/usr/lib/sysctl.d"
 install -m 0644 "$here/systemd/hoody-code.sysusers.conf" "$dir/usr/lib/sysusers.d/hoody-code.conf"
 install -m 0644 "$here/systemd/hoody-code.tmpfiles.conf" "$dir/usr/lib/tmpfiles.d/hoody-code.conf"
+install -m 0644 "$here/systemd/hoody-code.sysctl.conf" "$dir/usr/lib/sysctl.d/50-hoody-code.conf"
 
 # ---- configuration: not for everybody to read. tmpfiles.d gives it to the front's group -----------------------------------------
 install -d -m 0750 "$dir/etc/hoody-code" "$dir/etc/hoody-code/conf.d"

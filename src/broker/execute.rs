@@ -325,6 +325,10 @@ impl Executor {
 
     async fn reload(&self, asker: &Asker) -> Result<(), BrokerError> {
         Self::config()?;
+        // The rules are the host's, whoever asks: those who run are held by the new ones at once.
+        if let Err(e) = self.systemd.reload("hoody-code-network.service").await {
+            tracing::warn!("{e}");
+        }
         for unit in self.systemd.list("hoody-code-instance@*.service").await? {
             let Some(id) = cgroup::instance_of(&unit) else { continue };
             if !asker.may(&self.owner(&id)) {

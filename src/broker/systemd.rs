@@ -31,6 +31,7 @@ type Row = (String, String, String, String, String, String, OwnedObjectPath, u32
 trait Manager {
     fn subscribe(&self) -> zbus::Result<()>;
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn reload_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn freeze_unit(&self, name: &str) -> zbus::Result<()>;
     fn thaw_unit(&self, name: &str) -> zbus::Result<()>;
@@ -118,6 +119,16 @@ impl Systemd {
         self.job("start", unit, || async { self.manager.start_unit(unit, "replace").await }).await
     }
 
+    /// Has a unit that runs read its configuration again; one that does not run is fine.
+    pub(super) async fn reload(&self, unit: &str) -> Result<(), BrokerError> {
+        match self.state(unit).await? {
+            Some(state) if state.active == "active" => {
+                self.job("reload", unit, || async { self.manager.reload_unit(unit, "replace").await }).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Stops a unit; one that does not run is fine.
     pub(super) async fn stop(&self, unit: &str) -> Result<(), BrokerError> {
         match self.manager.get_unit(unit).await {
@@ -137,7 +148,11 @@ impl Systemd {
     where
         F: Future<Output = zbus::Result<OwnedObjectPath>>,
     {
-        let action = if verb == "start" { "cannot start" } else { "cannot stop" };
+        let action = match verb {
+            "start" => "cannot start",
+            "reload" => "cannot reload",
+            _ => "cannot stop",
+        };
         let waiting = async {
             // Asked for before the call: a quick job would be done before we listen.
             let mut done = self.manager.receive_job_removed().await?;

@@ -63,6 +63,8 @@ describe('limits', { timeout: 180_000 }, () => {
     const [high, max, pids, memory, pidMax] = stdout.trim().split('\n').map(Number);
     assert.ok(Math.abs(high / memory - 0.85) < 0.02 && Math.abs(max / memory - 0.9) < 0.02, stdout);
     assert.ok(pids > 0 && pids <= 0.8 * pidMax, stdout);
+    // Terminals are the host's: as many as the kernel can have.
+    assert.equal((await host.vm.read('/proc/sys/kernel/pty/max')).trim(), '1048576');
   });
 
   const small = { 'memory.high': String(300 * MB), 'memory.max': String(350 * MB), 'memory.swap.max': String(64 * MB), 'cpu.weight': '50',

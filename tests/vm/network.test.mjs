@@ -118,4 +118,38 @@ describe('networks', { timeout: 180_000 }, () => {
     // A port there is the host's, not the tenant's: the front is not let in by way of it.
     assert.deepEqual(await host.agent('henry', { ask: 'port', port: 9999 }), { answer: 'not_yours' });
   });
+
+  test('what is refused from now on is refused to those who run', async () => {
+    const web = async () => (await host.inside('alice', `${curl} http://${OUTSIDE}/`, { check: false })).code === 0;
+    assert.equal(await web(), true);
+    await host.configure(CONFIG.replace('203.0.113.0/24"', '203.0.113.0/24", "198.51.100.0/24"'));
+    await host.until('it is refused', async () => !(await web()));
+    await host.configure(CONFIG);
+    await host.until('it is not', web);
+  });
+
+  test('rules that somebody flushes come back; the host\'s own firewall starts, stops and reloads under what runs', async () => {
+    const reaches = async (url) => (await host.inside('alice', `${curl} ${url}`, { check: false })).code === 0;
+    const [hosts, outside] = ['http://10.213.0.1:9999/', `http://${OUTSIDE}/`];
+    const held = async (what) => assert.deepEqual([await reaches(hosts), await reaches(outside)], [false, true], what);
+    const engine = await host.engine('alice');
+    await held('at first');
+    await host.vm.sh('nft flush ruleset');
+    assert.equal(await reaches(hosts), true, 'what the rules are for');
+    await host.vm.sh('systemctl reload hoody-code-network');
+    await held('after the reload that the documents tell');
+    await host.vm.sh('systemctl start nftables && systemctl reload hoody-code-network');
+    await held('after the firewall\'s first start');
+    for (const verb of ['reload', 'restart']) {
+      await host.vm.sh(`systemctl ${verb} nftables`);
+      await host.vm.until('nft list table inet hoody_code && systemctl is-active hoody-code-network');
+      await held(`after a ${verb} of the firewall`);
+    }
+    await host.vm.sh('systemctl stop nftables');
+    await host.vm.until('systemctl show -P ActiveState hoody-code-network | grep -qx inactive');
+    assert.deepEqual([await reaches(hosts), await reaches(outside)], [false, false], 'without rules there is no network');
+    await host.vm.sh('systemctl start hoody-code-network');
+    await held('when it is back');
+    assert.equal(await host.engine('alice'), engine);
+  });
 });
