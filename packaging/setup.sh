@@ -35,7 +35,14 @@ esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code
 
 # ---- what we do not install -----------------------------------------------------------------------------------------------
-command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.89 or newer (rustup does), then run this again"
+rust=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/../Cargo.toml")
+[ -n "$rust" ] || fail "no rust-version in $here/../Cargo.toml"
+command -v cargo >/dev/null || fail "cargo is missing: install Rust $rust or newer (rustup does), then run this again"
+command -v rustc >/dev/null || fail "rustc is missing: install Rust $rust or newer (rustup does), then run this again"
+found=$(rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p') || true
+[ -n "$found" ] || fail "rustc does not run: install Rust $rust or newer (rustup does), then run this again"
+printf '%s\n' "$rust" "$found" | sort -CV ||
+  fail "Rust is too old ($found, $rust or newer is needed): run 'rustup update stable', then run this again"
 command -v node >/dev/null || fail "node is missing: install Node.js 18 or newer with npm, then run this again"
 command -v npm >/dev/null || fail "npm is missing: install it (it comes with Node.js; on Debian it is the package npm), then run this again"
 if [ "$purpose" = test ]; then
