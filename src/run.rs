@@ -83,13 +83,16 @@ pub fn run() -> ExitCode {
 
 fn check_config(file: PathBuf) -> ExitCode {
     let checked = config::load(&Overrides { config: Some(file.clone()), ..Overrides::default() });
-    match checked {
-        Ok(_) => {
-            println!("{}: can be used", file.display());
-            ExitCode::SUCCESS
-        }
-        Err(e) => fail(EX_CONFIG, &e),
+    let config = match checked {
+        Ok(config) => config,
+        Err(e) => return fail(EX_CONFIG, &e),
+    };
+    // A service that cannot read its certificate does not start.
+    if let Some(Err(e)) = config.tls.as_ref().map(front::check_certificate) {
+        return fail(EX_CONFIG, &e);
     }
+    println!("{}: can be used", file.display());
+    ExitCode::SUCCESS
 }
 
 fn show_config(file: Option<PathBuf>, json: bool) -> ExitCode {

@@ -43,3 +43,4 @@ mod vitals;
 pub use error::ServeError;
 pub use listener::{Bound, Kind, bind};
 pub use serve::{Service, serve};
+pub use tls::check_certificate;

@@ -79,6 +79,14 @@ impl Certificate {
     }
 }
 
+/// Whether certificate and key can be read by whoever asks, and belong together.
+///
+/// # Errors
+/// With the file that cannot be used, and why.
+pub fn check_certificate(tls: &Tls) -> Result<(), ServeError> {
+    load(tls).map(drop)
+}
+
 /// Reads certificate and key, and sees that they belong together.
 pub(super) fn load(tls: &Tls) -> Result<Arc<ServerConfig>, ServeError> {
     let bad = |path: &Path, why: &dyn std::fmt::Display| ServeError::Certificate { path: path.to_owned(), why: why.to_string() };
