@@ -59,6 +59,9 @@ ln -sf hoody-code.1.gz "$share/man/man1/hoody.1.gz"
 
 # ---- documents and examples -----------------------------------------------------------------------------------------------------
 put 0644 "$doc" "$here"/docs/*.md
+put 0644 "$doc/screens" "$here"/docs/screens/*.png
+put 0644 "$doc/examples/proxy" "$here"/packaging/proxy/*
+sed -i 's#(\.\./packaging/proxy/#(examples/proxy/#g' "$doc"/*.md
 put 0644 "$doc/examples/fail2ban" "$here"/packaging/fail2ban/jail.d/*
 for kind in prometheus grafana; do
   [ ! -d "$here/packaging/$kind" ] || cp -r --no-preserve=mode,ownership "$here/packaging/$kind" "$doc/examples/"

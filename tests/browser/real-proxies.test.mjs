@@ -45,7 +45,7 @@ const PROXIES = {
   nginx: ({ dir, cert, key, plain, secure, daemon }) => {
     const site = configuration('nginx.conf', [
       ['listen 80;', `listen 127.0.0.1:${plain};`], ['listen 443 ', `listen 127.0.0.1:${secure} `],
-      ['/etc/letsencrypt/live/srv7.localhost/fullchain.pem', cert], ['/etc/letsencrypt/live/srv7.localhost/privkey.pem', key],
+      ['/etc/caddy/tls/fullchain.pem', cert], ['/etc/caddy/tls/privkey.pem', key],
       ['127.0.0.1:8080', `127.0.0.1:${daemon.port}`],
     ]);
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${dir}/${name};`).join('\n');

@@ -24,6 +24,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("chmod", "tests/vm/services"),
     ("cat", "tests/vm/services"),
     ("chgrp", "tests/vm/moving"),
+    ("ls", "tests/vm/moving"),
     ("useradd", "tests/vm/services"),
     ("mkfs.btrfs", "tests/vm/disk"),
     ("mount", "tests/vm/disk"),
@@ -101,6 +102,15 @@ fn is_command(line: &str) -> bool {
 }
 
 #[test]
+fn who_runs_them_does() {
+    for (program, who) in OTHERS.iter().filter(|(_, who)| who.starts_with("tests/")) {
+        let test = std::fs::read_to_string(root().join(format!("{who}.test.mjs"))).unwrap();
+        // By its name, or by taking the commands from the document itself.
+        assert!(test.contains(program) || test.contains("blocks("), "{who} does not run {program}");
+    }
+}
+
+#[test]
 fn commands_exist() {
     let mut wrong = Vec::new();
     let mut seen = 0;
@@ -158,7 +168,8 @@ fn configurations_are_taken() {
                 // The key comes beside it.
                 let folder = Path::new(&value).parent().unwrap();
                 std::fs::create_dir_all(folder).unwrap();
-                let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=a -out fullchain.pem -keyout privkey.pem";
+                let make =
+                    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=a -out fullchain.pem -keyout privkey.pem";
                 run(Command::new("openssl").args(make.split(' ')).current_dir(folder));
             } else if value.ends_with("/privkey.pem") {
             } else if Path::new(&value).starts_with(dir.path()) {

@@ -204,7 +204,7 @@ export function operatorsDay(suite) {
       const uid = await out('stat -c %u /data/instances/alice');
       const said = await dpkg('--purge hoody-code');
       assert.match(said, /people's files stay in \/data\/instances/);
-      assert.equal(await out('ls -d /etc/hoody-code /var/lib/hoody-code /run/hoody-code* /etc/systemd/system/*/hoody-code* /etc/systemd/system/hoody-code* 2>/dev/null || true'), '');
+      assert.equal(await out('ls -d /etc/hoody-code /var/lib/hoody-code/auth /run/hoody-code* /etc/systemd/system/*/hoody-code* /etc/systemd/system/hoody-code* 2>/dev/null || true'), '');
       assert.equal(await out('cat /data/instances/alice/kept; ls /var/lib/hoody-code-broker/accounts/alice'), 'of alice\n/var/lib/hoody-code-broker/accounts/alice');
       await dpkg(`-i ${names()[0]}`);
       await serving();
