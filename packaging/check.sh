@@ -45,6 +45,16 @@ for name in hoody-code hoody-code-engine; do
   (cd "$work/rpm" && rpm2cpio "$out/$name"-[0-9]*.rpm | cpio -idm --quiet --no-absolute-filenames)
   diff <(files "$work/deb") <(files "$work/rpm") || fail "$name: the .deb and the .rpm hold other files"
   diff <(sums "$work/deb") <(sums "$work/rpm") || fail "$name: files of the .deb and of the .rpm differ"
+  if [ "$name" = hoody-code ]; then
+    # What is missing from both is found by nobody else.
+    for path in usr/bin/hoody-code usr/bin/hoody usr/bin/hoody-code-broker etc/hoody-code/config.toml usr/lib/systemd/system/hoody-code{,-broker}.service \
+      usr/lib/systemd/system/hoody-code{,-https,-control,-metrics,-dashboard,-broker}.socket usr/lib/sysusers.d/hoody-code.conf usr/lib/tmpfiles.d/hoody-code.conf \
+      usr/share/man/man{1/hoody-code.1,5/hoody-code-config.5,8/hoody-code-broker.8}.gz usr/share/bash-completion/completions/hoody-code \
+      usr/share/fish/vendor_completions.d/hoody-code.fish etc/fail2ban/filter.d/hoody-code.conf usr/share/doc/hoody-code/{copyright,operate.md,examples/proxy/nginx.conf}; do
+      [ -e "$work/deb/$path" ] || [ -L "$work/deb/$path" ] || fail "$name has no $path"
+    done
+    ls "$work/deb"/usr/share/doc/hoody-code/examples/{prometheus,grafana}/* >/dev/null || fail "$name has no alerts or no dashboard"
+  fi
   rm -rf "$work/deb" "$work/rpm"
 done
 say "the .deb and the .rpm of a package hold the same files"

@@ -39,12 +39,17 @@ while [ $# -gt 1 ]; do
 done
 [ -n "$level" ] || level=$([ "$kind" = deb ] && echo 1 || echo 9)
 case $arch in
-  amd64) rpm_arch=x86_64 ;;
-  arm64) rpm_arch=aarch64 ;;
+  amd64) rpm_arch=x86_64 machine=3e00 ;;
+  arm64) rpm_arch=aarch64 machine=b700 ;;
   *) fail "packages are for amd64 and arm64, not for '$arch'" ;;
 esac
 for tool in zstd gzip $([ "$kind" = deb ] && echo dpkg-deb dpkg-shlibdeps || echo rpmbuild); do
   command -v "$tool" >/dev/null || fail "$tool is missing: run packaging/setup.sh package"
+done
+
+# e_machine of elf(5): what is built for one machine does not run on the other, whatever the package says.
+for program in hoody-code hoody-code-broker; do
+  [ ! -e "$binaries/$program" ] || [ "$(od -An -tx1 -j18 -N2 "$binaries/$program" | tr -d ' ')" = "$machine" ] || fail "$binaries/$program is not for $arch"
 done
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$here/Cargo.toml" | head -n 1)

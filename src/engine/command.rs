@@ -12,7 +12,7 @@ use super::installed::Engine;
 
 /// Flags for the node of an engine that is added now; [`Record`](super::installed::Record) keeps them. A server mostly waits: a small
 /// young generation and V8's preference of size to speed halve it, 85 MB to 38, and an opening takes the processor for as long as
-/// before (`density.mjs settings` prints both). The preload takes them off again for what the server forks: users' code runs there.
+/// before (benches/README.md). They are the engine's, not a class's: the compile cache is filled with them. The preload takes them off again for what the server forks: users' code runs there.
 pub const NODE_FLAGS: &[&str] = &["--max-semi-space-size=1", "--optimize-for-size"];
 /// Set to `1`, makes the preload fill the compile cache. See [`warm`](super::warm).
 pub const WARM_VARIABLE: &str = "HOODY_CODE_WARM";
