@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::doors::Seat;
 use crate::telemetry::Open;
 
 /// What a connection takes up.
 pub(super) struct Place {
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _seat: Seat,
     pub(super) _open: Open,
 }
 

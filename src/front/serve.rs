@@ -184,6 +184,7 @@ pub async fn serve(
     let mut tending = tokio::spawn(async move { instances.tend().await });
     tokio::pin!(stop);
     let result = loop {
+        let live = app.live();
         let accepted = tokio::select! {
             () = &mut stop => break Ok(()),
             Some(error) = breakage.recv() => break Err(error),
@@ -201,7 +202,7 @@ pub async fn serve(
                 notify(&[NotifyState::Watchdog]);
                 continue;
             }
-            accepted = next(&doors) => accepted,
+            accepted = next(&doors, &live.config.server.trusted_proxies) => accepted,
         };
         match accepted {
             Ok(arrival) => {
