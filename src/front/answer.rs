@@ -172,7 +172,7 @@ impl ErrorCode {
                 ("Nothing listens here yet", "Start the server in the editor’s terminal. This page opens it as soon as it is up.")
             }
             Self::TooManyInstances => ("All places are taken", "As many editors as this server allows are running. Try again in a while."),
-            Self::TooManyConnections => ("This editor has too many connections", "Close tabs of it that nobody needs, then try again."),
+            Self::TooManyConnections => ("There are too many connections", "Close tabs of the editor that nobody needs, then try again."),
             Self::Draining => (
                 "This server is being drained",
                 "Somebody is about to work on it. Editors that run go on, and your files are as they were. Try again later, or ask whoever runs this server.",
@@ -223,8 +223,16 @@ impl ApiError {
 
     /// An instance that has as many clients as one may.
     pub(super) fn too_many_connections() -> Self {
-        let error = Self::new(ErrorCode::TooManyConnections, "the instance has as many connections as one may have");
-        Self { retry_after: Some(Duration::from_secs(10)), ..error }
+        Self::crowded("the instance has as many connections as one may have")
+    }
+
+    /// A service whose connections are all taken.
+    pub(super) fn no_place() -> Self {
+        Self::crowded("the service has as many connections as it may have")
+    }
+
+    fn crowded(message: &str) -> Self {
+        Self { retry_after: Some(Duration::from_secs(10)), ..Self::new(ErrorCode::TooManyConnections, message) }
     }
 
     /// An engine that takes connections and answers nothing.
@@ -388,9 +396,7 @@ pub(super) fn method_not_allowed(allow: &'static str, html: bool, page: &Page) -
 /// Adds a header whose value we made ourselves; one that does not fit is left out and logged.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     match HeaderValue::from_str(value) {
-        Ok(value) => {
-            headers.insert(name, value);
-        }
+        Ok(value) => drop(headers.insert(name, value)),
         Err(_) => tracing::error!("{name} cannot carry {value:?}"),
     }
 }

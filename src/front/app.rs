@@ -150,6 +150,8 @@ pub(super) struct Peer {
     pub(super) local: Option<SocketAddr>,
     /// They speak TLS with us.
     pub(super) secure: bool,
+    /// There is no place for them but to be told so.
+    pub(super) spare: bool,
 }
 
 /// What somebody signs in to.

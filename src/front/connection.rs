@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::{App, Peer};
 use super::counted::{Counted, Place};
-use super::doors::Permit;
+use super::doors::Seat;
 use super::linger::Lingering;
 use super::listener::Kind;
 use super::request_id::{self, RequestId};
@@ -34,22 +35,37 @@ use crate::telemetry::{ACCESS, metrics};
 /// The most headers of one request. Browsers send about 20.
 pub(super) const MAX_HEADERS: usize = 128;
 
+/// How long a client may take to send a request on a connection for which there is no place, and how long that is open at most.
+const SPARE_HEAD: Duration = Duration::from_secs(2);
+const SPARE: Duration = Duration::from_secs(10);
+
 /// A connection that somebody has opened.
 pub(super) struct Arrival {
     pub(super) stream: Stream,
     pub(super) client: Option<SocketAddr>,
     pub(super) kind: Kind,
     /// Kept until the connection ends, a websocket that it has become included.
-    pub(super) permit: Permit,
+    pub(super) seat: Seat,
+    /// All other places are taken: there is one answer, and soon.
+    pub(super) spare: bool,
 }
 
 /// Serves one connection until it ends or the daemon drains.
 pub(super) async fn serve(app: Arc<App>, arrival: Arrival, limits: Limits) {
-    let Arrival { stream, client, kind, permit } = arrival;
+    if arrival.spare {
+        let limits = Limits { header_timeout: limits.header_timeout.min(SPARE_HEAD), ..limits };
+        let _ = tokio::time::timeout(SPARE, converse(app, arrival, limits)).await;
+    } else {
+        converse(app, arrival, limits).await;
+    }
+}
+
+async fn converse(app: Arc<App>, arrival: Arrival, limits: Limits) {
+    let Arrival { stream, client, kind, seat, spare } = arrival;
     let stopping = app.stopping.clone();
     // In the stream rather than here: one that becomes a websocket leaves this function, not the number of connections.
-    let place = Place { _permit: permit, _open: metrics().connection(kind.name()) };
-    let peer = Peer { client, local: stream.local_address(), secure: kind.is_secure() };
+    let place = Place { _seat: seat, _open: metrics().connection(kind.name()) };
+    let peer = Peer { client, local: stream.local_address(), secure: kind.is_secure(), spare };
     let respond = move |app: Arc<App>| move |request| respond(Arc::clone(&app), request, peer, kind.is_dashboard());
     let ended = match (kind, &app.secrets.certificate) {
         (Kind::Http | Kind::Dashboard, _) => {
@@ -147,6 +163,9 @@ async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer, dashboar
     if let Some(id) = id.header() {
         // An app on a port has ids of its own.
         parts.headers.entry(request_id::HEADER).or_insert(id);
+    }
+    if peer.spare {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if peer.secure {
         redirect::insist(&mut parts.headers, &live.config);

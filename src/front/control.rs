@@ -274,7 +274,7 @@ fn context(app: Arc<App>, instance: InstanceId) -> Context {
         app,
         realm: Realm::Instance,
         instance,
-        peer: Peer { client: None, local: None, secure: false },
+        peer: Peer { client: None, local: None, secure: false, spare: false },
         forwarded: Forwarded { client: None, proto: "http", host, prefix: String::new() },
         address: None,
         rest: "/".to_owned(),

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::doors::Permit;
+use super::doors::Seat;
 use crate::telemetry::Open;
 
 /// What a connection takes up.
 pub(super) struct Place {
-    pub(super) _permit: Permit,
+    pub(super) _seat: Seat,
     pub(super) _open: Open,
 }
 

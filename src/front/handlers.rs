@@ -64,6 +64,9 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         Route::AddSlash(_) => "add-slash",
         Route::InvalidInstance | Route::InvalidPort | Route::NotFound => "not-found",
     };
+    if peer.spare && !matches!(route, Route::Of(_, Target::Health)) {
+        return refused(ApiError::no_place(), name, client);
+    }
     // Monitors ask for health by whatever address they know.
     let trust = gate::Trust::of(&live.config);
     let admitted = match &route {

@@ -12,7 +12,6 @@ mod connection;
 mod control;
 mod cookies;
 mod counted;
-mod crowd;
 mod dashboard;
 mod disks;
 mod doors;

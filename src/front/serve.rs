@@ -185,6 +185,7 @@ pub async fn serve(
     let read = Arc::new(read);
     let mut reloading = None;
     let result = loop {
+        let live = app.live();
         let accepted = tokio::select! {
             () = &mut stop => break Ok(()),
             Some(error) = breakage.recv() => break Err(error),
@@ -210,7 +211,7 @@ pub async fn serve(
                 notify(&[NotifyState::Watchdog]);
                 continue;
             }
-            accepted = next(&doors, |ip| app.live().config.server.trusted_proxies.contains(&ip.to_canonical())) => accepted,
+            accepted = next(&doors, &live.config.server.trusted_proxies) => accepted,
         };
         match accepted {
             Ok(arrival) => {

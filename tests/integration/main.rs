@@ -13,6 +13,7 @@ mod control;
 mod dashboard;
 mod description;
 mod documents;
+mod doors;
 mod drain;
 mod extensions;
 mod fail2ban;
