@@ -221,18 +221,10 @@ impl ApiError {
         Self::new(ErrorCode::NotFound, "nothing is here")
     }
 
-    /// An instance that has as many clients as one may.
-    pub(super) fn too_many_connections() -> Self {
-        Self::crowded("the instance has as many connections as one may have")
-    }
-
-    /// A service whose connections are all taken.
-    pub(super) fn no_place() -> Self {
-        Self::crowded("the service has as many connections as it may have")
-    }
-
-    fn crowded(message: &str) -> Self {
-        Self { retry_after: Some(Duration::from_secs(10)), ..Self::new(ErrorCode::TooManyConnections, message) }
+    /// `whose`, an instance's or the service's, connections are all taken.
+    pub(super) fn too_many_connections(whose: &str) -> Self {
+        let error = Self::new(ErrorCode::TooManyConnections, format!("{whose} has as many connections as it may have"));
+        Self { retry_after: Some(Duration::from_secs(10)), ..error }
     }
 
     /// An engine that takes connections and answers nothing.

@@ -65,7 +65,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
         Route::InvalidInstance | Route::InvalidPort | Route::NotFound => "not-found",
     };
     if peer.spare && !matches!(route, Route::Of(_, Target::Health)) {
-        return refused(ApiError::no_place(), name, client);
+        return refused(ApiError::too_many_connections("the service"), name, client);
     }
     // Monitors ask for health by whatever address they know.
     let trust = gate::Trust::of(&live.config);
@@ -240,7 +240,11 @@ fn check_crowd(context: &Context, websocket: bool) -> Result<(), ApiError> {
     let (_, clients, _) = context.app.instances.status(&context.instance);
     let most = context.live.config.limits.clients;
     // The one that asks is among them.
-    if clients > if websocket { most } else { most.saturating_mul(2) } { Err(ApiError::too_many_connections()) } else { Ok(()) }
+    if clients > if websocket { most } else { most.saturating_mul(2) } {
+        Err(ApiError::too_many_connections("the instance"))
+    } else {
+        Ok(())
+    }
 }
 
 /// `body` for as long as the session lasts that it was admitted for: who is signed out neither gets nor sends another byte.

@@ -44,7 +44,7 @@ pub(super) fn answer(context: &Context, request: &Request<Incoming>) -> Result<R
     if request.method() == Method::HEAD {
         return Ok(answer::plain("text/event-stream", Body::Empty));
     }
-    let turn = context.app.follows.try_take(&context.instance).ok_or_else(ApiError::too_many_connections)?;
+    let turn = context.app.follows.try_take(&context.instance).ok_or_else(|| ApiError::too_many_connections("the instance"))?;
     let follow = context.app.instances.follow(&context.instance);
     let (app, session, id) = (Arc::clone(&context.app), context.session.clone(), context.instance.clone());
     let events = stream::unfold((follow, true), move |(mut follow, first)| {

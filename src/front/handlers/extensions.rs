@@ -201,7 +201,7 @@ fn done(installed: &Installed) -> Result<Response<Body>, ApiError> {
 
 /// A job as server-sent events; the last one says how it ended. Without a job there is one event, `idle`.
 fn event_stream(context: &Context, follow: Option<watch::Receiver<Progress>>) -> Result<Response<Body>, ApiError> {
-    let turn = context.app.follows.try_take(&context.instance).ok_or_else(ApiError::too_many_connections)?;
+    let turn = context.app.follows.try_take(&context.instance).ok_or_else(|| ApiError::too_many_connections("the instance"))?;
     let stopping = context.app.stopping.clone();
     let begin = (follow, true, false);
     let events = stream::unfold(begin, move |(follow, first, over)| {
