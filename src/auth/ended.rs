@@ -13,8 +13,9 @@ use super::token::{Seconds, SessionId};
 use crate::model::InstanceId;
 use crate::sys;
 
-/// The most single sessions that are remembered, per instance and of all. Past that all sessions of the instance (or all there
-/// are) end: only who signs in and out all day gets there.
+/// The most single sessions that are remembered, per instance and of all; only who signs in and out all day gets there. Past that
+/// all sessions of the instance end, or all that the same password opens: who has the service's can make up as many names as he
+/// likes, but nobody signs out those who have a password of their own.
 const MOST_OF_INSTANCE: usize = 1000;
 const MOST: usize = 20_000;
 
@@ -34,6 +35,9 @@ struct Kept {
     /// All sessions are bound to it: another value ends them all.
     #[serde(default)]
     mark: String,
+    /// Takes its place for the sessions of instances without a password of their own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    shared: String,
     #[serde(default)]
     instances: BTreeMap<String, OfInstance>,
 }
@@ -67,10 +71,11 @@ impl Ended {
         }
     }
 
-    /// What every session of `instance` is bound to.
-    pub(super) fn marks(&self, instance: &InstanceId) -> [&[u8]; 2] {
+    /// What every session of `instance` is bound to, which has a password of its own or not.
+    pub(super) fn marks(&self, instance: &InstanceId, has_own: bool) -> [&[u8]; 2] {
         let own = self.kept.instances.get(instance.as_str()).map_or("", |line| &line.mark);
-        [self.kept.mark.as_bytes(), own.as_bytes()]
+        let all = if has_own || self.kept.shared.is_empty() { &self.kept.mark } else { &self.kept.shared };
+        [all.as_bytes(), own.as_bytes()]
     }
 
     /// Whether this one session has ended.
@@ -79,8 +84,15 @@ impl Ended {
         line.is_some_and(|line| !line.sessions.is_empty() && line.sessions.contains_key(&hex::encode(id)))
     }
 
-    /// And one session more.
-    pub(super) fn with(&self, instance: &InstanceId, id: &SessionId, expires: Seconds, now: Seconds) -> Result<Self, AuthError> {
+    /// And one session more. `has_own` says of an instance whether it has a password of its own.
+    pub(super) fn with(
+        &self,
+        instance: &InstanceId,
+        id: &SessionId,
+        expires: Seconds,
+        now: Seconds,
+        has_own: impl Fn(&str) -> bool,
+    ) -> Result<Self, AuthError> {
         let mut kept = self.kept.clone();
         for line in kept.instances.values_mut() {
             line.sessions.retain(|_, expires| expires.saturating_add(GRACE) > now);
@@ -91,8 +103,11 @@ impl Ended {
         if line.sessions.len() > MOST_OF_INSTANCE {
             *line = OfInstance { mark: mark()?, sessions: BTreeMap::new() };
         }
-        if kept.instances.values().map(|line| line.sessions.len() + 1).sum::<usize>() > MOST {
-            kept = Kept { mark: mark()?, instances: BTreeMap::new() };
+        // Those that have their own are as many as the configuration says.
+        let shared = kept.instances.iter().filter(|(name, _)| !has_own(name));
+        if shared.map(|(_, line)| line.sessions.len() + 1).sum::<usize>() > MOST {
+            kept.shared = mark()?;
+            kept.instances.retain(|name, _| has_own(name));
         }
         Ok(self.of(kept))
     }
@@ -106,7 +121,7 @@ impl Ended {
 
     /// And all sessions there are.
     pub(super) fn with_everything(&self) -> Result<Self, AuthError> {
-        Ok(self.of(Kept { mark: mark()?, instances: BTreeMap::new() }))
+        Ok(self.of(Kept { mark: mark()?, ..Kept::default() }))
     }
 
     /// Blocks until it is on the disk.
@@ -117,6 +132,13 @@ impl Ended {
 
     fn of(&self, kept: Kept) -> Self {
         Self { path: self.path.clone(), kept }
+    }
+
+    /// As many names as there may be, with one session each.
+    #[cfg(test)]
+    pub(super) fn fill(&mut self, name: impl Fn(usize) -> String) {
+        let line = OfInstance { mark: String::new(), sessions: BTreeMap::from([(String::new(), Seconds::MAX)]) };
+        self.kept.instances.extend((0..MOST / 2).map(|n| (name(n), line.clone())));
     }
 }
 
@@ -141,17 +163,17 @@ mod tests {
         let path = dir.path().join("ended.json");
         let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
         let mut ended = Ended::open(path.clone()).unwrap();
-        let before = ended.marks(&alice).map(<[u8]>::to_vec);
-        ended = ended.with(&alice, &id(1), 1000, 10).unwrap();
+        let before = ended.marks(&alice, false).map(<[u8]>::to_vec);
+        ended = ended.with(&alice, &id(1), 1000, 10, |_| false).unwrap();
         ended.save().unwrap();
         for ended in [&ended, &Ended::open(path).unwrap()] {
             assert!(ended.contains(&alice, &id(1)) && !ended.contains(&alice, &id(2)) && !ended.contains(&bob, &id(1)));
-            assert_eq!(ended.marks(&alice).map(<[u8]>::to_vec), before, "the others go on");
+            assert_eq!(ended.marks(&alice, false).map(<[u8]>::to_vec), before, "the others go on");
         }
         // Remembered past its end, but not for ever.
-        ended = ended.with(&bob, &id(2), 5000, 1000 + GRACE - 1).unwrap();
+        ended = ended.with(&bob, &id(2), 5000, 1000 + GRACE - 1, |_| false).unwrap();
         assert!(ended.contains(&alice, &id(1)));
-        ended = ended.with(&bob, &id(3), 5000, 1000 + GRACE).unwrap();
+        ended = ended.with(&bob, &id(3), 5000, 1000 + GRACE, |_| false).unwrap();
         assert!(!ended.contains(&alice, &id(1)) && ended.contains(&bob, &id(2)));
     }
 
@@ -160,7 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
         let mut ended = Ended::open(dir.path().join("ended.json")).unwrap();
-        let marks = |ended: &Ended| [&alice, &bob].map(|id| ended.marks(id).concat());
+        let marks = |ended: &Ended| [&alice, &bob].map(|id| ended.marks(id, false).concat());
         let first = marks(&ended);
         ended = ended.with_instance(&alice).unwrap();
         let second = marks(&ended);
@@ -177,9 +199,9 @@ mod tests {
         let mut ended = Ended::open(dir.path().join("ended.json")).unwrap();
         let many = (0..MOST_OF_INSTANCE).map(|n| (hex::encode(id(n)), 1_000_000)).collect();
         ended.kept.instances.insert("alice".into(), OfInstance { mark: String::new(), sessions: many });
-        let before = ended.marks(&alice).concat();
-        ended = ended.with(&alice, &id(MOST_OF_INSTANCE + 1), 1_000_000, 10).unwrap();
-        assert_ne!(ended.marks(&alice).concat(), before, "they all end together");
+        let before = ended.marks(&alice, false).concat();
+        ended = ended.with(&alice, &id(MOST_OF_INSTANCE + 1), 1_000_000, 10, |_| false).unwrap();
+        assert_ne!(ended.marks(&alice, false).concat(), before, "they all end together");
         assert!(ended.kept.instances["alice"].sessions.is_empty());
     }
 
@@ -189,8 +211,8 @@ mod tests {
         let path = dir.path().join("ended.json");
         fs::write(&path, "{\"mark\":\"x\",\"inst").unwrap();
         let alice = "alice".parse().unwrap();
-        let mark = Ended::open(path.clone()).unwrap().marks(&alice).concat();
+        let mark = Ended::open(path.clone()).unwrap().marks(&alice, false).concat();
         assert_eq!(mark.len(), 32);
-        assert_eq!(Ended::open(path).unwrap().marks(&alice).concat(), mark);
+        assert_eq!(Ended::open(path).unwrap().marks(&alice, false).concat(), mark);
     }
 }

@@ -252,7 +252,10 @@ impl Auth {
         // A renewed copy of it may be about that lasts longer.
         let expires = now + self.read().lifetime.max(session.expires.saturating_sub(now));
         let _writing = lock(&self.writing);
-        let ended = self.read().ended.with(&session.instance, &session.id, expires, now)?;
+        let state = self.read();
+        let has_own = |name: &str| name.parse().is_ok_and(|id| state.verifiers.has_own(&id));
+        let ended = state.ended.with(&session.instance, &session.id, expires, now, has_own)?;
+        drop(state);
         self.put(ended)
     }
 
@@ -340,7 +343,7 @@ impl State {
     }
 
     fn signer(&self, instance: &InstanceId) -> Signer {
-        let [all, own] = self.ended.marks(instance);
+        let [all, own] = self.ended.marks(instance, self.verifiers.has_own(instance));
         Signer::new(&self.key, instance, &[&self.verifiers.of(instance).epoch, all, own])
     }
 }

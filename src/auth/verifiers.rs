@@ -82,6 +82,11 @@ impl Verifiers {
         self.instances.get(id).unwrap_or(&self.service)
     }
 
+    /// Whether `id` has a password of its own.
+    pub(super) fn has_own(&self, id: &InstanceId) -> bool {
+        self.instances.contains_key(id)
+    }
+
     /// The same with another hash of the password that opens `id`, if it is still `old`. The epoch stays. Blocks on the disk.
     pub(super) fn renewed(&self, id: &InstanceId, old: &Hash, new: Hash) -> Result<Self, AuthError> {
         let mut renewed = self.clone();

@@ -141,6 +141,24 @@ async fn the_owner_is_never_locked_out() {
 }
 
 #[tokio::test]
+async fn who_signs_in_and_out_all_day_ends_no_session_of_another_password() {
+    let scene = Scene::new(&config(Some("everybodys"), &[("alice", "hers")]));
+    let auth = &scene.auth;
+    let (alice, bob) = (token(auth, "alice", "hers").await, token(auth, "bob", "everybodys").await);
+    let session = auth.check(&bob, &id("bob"), Audience::Instance).unwrap();
+    auth.write().ended.fill(|name| format!("made-up-{name}"));
+    let carol = token(auth, "carol", "everybodys").await;
+    auth.end(&auth.check(&carol, &id("carol"), Audience::Instance).unwrap()).unwrap();
+    assert!(!auth.is_good(&session), "nothing tells the sessions of that password apart any more");
+    assert!(opens(auth, &alice, "alice"));
+    let fresh = token(auth, "bob", "everybodys").await;
+    let again = scene.again(&config(Some("everybodys"), &[("alice", "hers")]));
+    assert!(opens(&again, &fresh, "bob") && opens(&again, &alice, "alice") && !opens(&again, &carol, "carol"));
+    again.revoke(None).unwrap();
+    assert!(!opens(&again, &fresh, "bob") && !opens(&again, &alice, "alice"));
+}
+
+#[tokio::test]
 async fn a_password_is_made_once() {
     let dir = tempfile::tempdir().unwrap();
     let (auth, made) = Auth::open(dir.path().to_owned(), &config(None, &[])).unwrap();
