@@ -93,12 +93,14 @@ fn streams_and_uploads_end_with_the_session() {
     let mut to_app = begin(&format!("POST /i/alice/proxy/{port}/count"), &one, half);
     let mut to_engine = begin("GET /i/alice/stable-c0ffee/body", &one, half);
     let clients = || daemon.send("GET", "/i/alice/api/v1/code/status", &[("Cookie", &two)]).json()["clients"].as_u64();
-    eventually("all are under way", || (clients() == Some(4)).then_some(()));
+    let to_instance = "Content-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nPK\x03\x04pub.half";
+    let mut extension = begin("POST /i/alice/api/v1/code/extensions", &one, to_instance);
+    eventually("all are under way", || (clients() == Some(5)).then_some(()));
     assert_eq!(daemon.send("POST", "/i/alice/api/v1/code/logout", &[("Cookie", &one)]).status, 200);
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
     assert!(!rest.ends_with(b"0\r\n\r\n"), "cut, not ended: {}", String::from_utf8_lossy(&rest));
-    for upload in [&mut to_app, &mut to_engine] {
+    for upload in [&mut to_app, &mut to_engine, &mut extension] {
         let answer = read_response(upload, false);
         assert!(answer.as_ref().is_none_or(|answer| answer.status >= 400), "{answer:?}");
     }

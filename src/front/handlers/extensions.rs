@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
-use super::check_crowd;
+use super::{check_crowd, while_signed_in};
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
 use crate::proxy::{Body, BoxError, Guarded, IdleTimeout};
@@ -158,7 +158,7 @@ async fn upload(context: &Context, request: Request<Incoming>) -> Result<watch::
     let _turn = context.app.extensions.uploads.take(&context.instance).await;
     let lease = acquire(context).await?;
     let mut stream = lease.extensions(ExtensionJob::InstallFile).await.map_err(ApiError::internal)?;
-    let mut body = Box::pin(IdleTimeout::new(request.into_body(), config.limits.body_idle_timeout));
+    let mut body = Box::pin(while_signed_in(context, IdleTimeout::new(request.into_body(), config.limits.body_idle_timeout)));
     let (mut received, mut first) = (0u64, true);
     while let Some(frame) = body.frame().await {
         // A client that goes away in the middle has sent nothing: without its end the file is thrown away.
