@@ -45,7 +45,7 @@ const PROXIES = {
   nginx: ({ dir, cert, key, plain, secure, daemon }) => {
     const site = configuration('nginx.conf', [
       ['listen 80;', `listen 127.0.0.1:${plain};`], ['listen 443 ', `listen 127.0.0.1:${secure} `],
-      ['/etc/caddy/tls/fullchain.pem', cert], ['/etc/caddy/tls/privkey.pem', key],
+      ['/etc/letsencrypt/live/srv7.localhost/fullchain.pem', cert], ['/etc/letsencrypt/live/srv7.localhost/privkey.pem', key],
       ['127.0.0.1:8080', `127.0.0.1:${daemon.port}`],
     ]);
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${dir}/${name};`).join('\n');
@@ -67,7 +67,7 @@ const PROXIES = {
   caddy: ({ dir, cert, key, plain, secure, daemon }) => {
     fs.writeFileSync(path.join(dir, 'Caddyfile'), configuration('Caddyfile', [
       ['admin unix//var/lib/caddy/admin.sock', `admin unix/${dir}/admin.sock\n\thttp_port ${plain}\n\thttps_port ${secure}`],
-      ['/etc/letsencrypt/live/srv7.localhost/fullchain.pem', cert], ['/etc/letsencrypt/live/srv7.localhost/privkey.pem', key],
+      ['/etc/caddy/tls/fullchain.pem', cert], ['/etc/caddy/tls/privkey.pem', key],
       ['127.0.0.1:8080', `127.0.0.1:${daemon.port}`],
     ]));
     return ['/usr/bin/caddy', 'run', '--adapter', 'caddyfile', '--config', path.join(dir, 'Caddyfile')];
