@@ -82,20 +82,24 @@ impl Executor {
 
     /// The service whose instance `id` is; where the configuration does not say, the one that has started it last.
     fn owner(&self, id: &InstanceId) -> Service {
-        Service(match self.services() {
-            Ok(services) => services.owner(id).map(str::to_owned),
-            Err(_) => self.records.run(id).service,
-        })
+        self.owner_by(self.services().ok().as_ref(), id)
+    }
+
+    /// The same by `services`, which were read already.
+    fn owner_by(&self, services: Option<&Services>, id: &InstanceId) -> Service {
+        Service(services.map_or_else(|| self.records.run(id).service, |services| services.owner(id).map(str::to_owned)))
     }
 
     /// Does what `request` says, if it is for `asker` to ask that.
     pub(super) async fn execute(&self, asker: &Asker, request: &BrokerRequest) -> Executed {
         if let (Asker::Front(front), Some(id)) = (asker, request.id()) {
-            if policy::takes_away(request) {
+            let services = match self.services() {
+                Ok(services) => Some(services),
                 // A guess of whose it is must not be enough.
-                self.services()?;
-            }
-            let owner = self.owner(id);
+                Err(e) if policy::takes_away(request) => return Err(e),
+                Err(_) => None,
+            };
+            let owner = self.owner_by(services.as_ref(), id);
             if !asker.may(&owner) {
                 return Err(BrokerError::NotYours { id: id.clone(), owner, asker: front.clone() });
             }

@@ -4,7 +4,7 @@ use super::Executor;
 use crate::broker::accounts::Account;
 use crate::broker::cgroup;
 use crate::broker::error::BrokerError;
-use crate::broker::policy::{Asker, Service};
+use crate::broker::policy::Asker;
 use crate::broker::systemd::UnitState;
 use crate::model::InstanceId;
 use crate::proto::{KILLED, RunState, STOPPED_BY_OPERATOR, UnitStatus};
@@ -21,11 +21,7 @@ impl Executor {
 
     pub(super) async fn list(&self, asker: &Asker, after: Option<&InstanceId>) -> Result<Vec<UnitStatus>, BrokerError> {
         let services = self.services().ok();
-        let owner = |id: &InstanceId| match &services {
-            Some(services) => Service(services.owner(id).map(str::to_owned)),
-            None => Service(self.records.run(id).service),
-        };
-        let wanted = |id: &InstanceId| after.is_none_or(|after| id > after) && asker.may(&owner(id));
+        let wanted = |id: &InstanceId| after.is_none_or(|after| id > after) && asker.may(&self.owner_by(services.as_ref(), id));
         let ids = self.accounts.list()?.into_iter().filter(wanted).take(PAGE);
         let loaded = self.systemd.list("hoody-code-instance@*.service").await?;
         let mut all = Vec::new();
