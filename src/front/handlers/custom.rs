@@ -1,8 +1,12 @@
 //! Style sheets and scripts that the operator adds to the workbench.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::super::compress;
 use crate::config::Page;
 
 /// The added files, under names that change with their content, so that a browser may keep them for ever.
@@ -10,11 +14,13 @@ pub(in super::super) struct CustomFiles {
     files: Vec<(String, &'static str, Bytes)>,
     styles: Vec<String>,
     scripts: Vec<String>,
+    /// What is sent with gzip, of these and of our own: compressed when it is first asked for.
+    packed: Mutex<HashMap<String, Bytes>>,
 }
 
 impl CustomFiles {
     pub(in super::super) fn new(page: &Page) -> Self {
-        let mut custom = Self { files: Vec::new(), styles: Vec::new(), scripts: Vec::new() };
+        let mut custom = Self { files: Vec::new(), styles: Vec::new(), scripts: Vec::new(), packed: Mutex::default() };
         for content in &page.css {
             let url = custom.add(content, "css", "text/css; charset=utf-8");
             custom.styles.push(url);
@@ -42,6 +48,17 @@ impl CustomFiles {
     /// The file at `name` below `_static/`, with its content type.
     pub(in super::super) fn get(&self, name: &str) -> Option<(&'static str, Bytes)> {
         self.files.iter().find(|(known, ..)| known == name).map(|(_, kind, content)| (*kind, content.clone()))
+    }
+
+    /// `content`, which is the file `name`, with gzip.
+    pub(super) fn packed(&self, name: &str, content: &Bytes) -> Option<Bytes> {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = packed.get(name) {
+            return Some(known.clone());
+        }
+        let small = compress::pack(content)?;
+        packed.insert(name.to_owned(), small.clone());
+        Some(small)
     }
 
     fn add(&mut self, content: &Bytes, extension: &str, kind: &'static str) -> String {

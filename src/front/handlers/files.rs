@@ -31,10 +31,13 @@ const ASLEEP: &str = "page/asleep";
 
 /// One of our own files; `gzip` says whether its reader takes that.
 pub(in super::super) fn own_file(context: &Context, name: &str, gzip: bool) -> Result<Response<Body>, ApiError> {
+    if name == ASLEEP {
+        return Ok(compress::packed(pages::asleep(&context.live.config.page), gzip));
+    }
     let response = own_file_as_it_is(context, name)?;
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let smaller = kind.is_some_and(compressible);
-    Ok(if smaller { compress::packed(response, gzip) } else { response })
+    Ok(if smaller { compress::packed_by(response, gzip, |content| context.live.custom.packed(name, content)) } else { response })
 }
 
 fn own_file_as_it_is(context: &Context, name: &str) -> Result<Response<Body>, ApiError> {
@@ -46,9 +49,6 @@ fn own_file_as_it_is(context: &Context, name: &str) -> Result<Response<Body>, Ap
     }
     if let Some((kind, content)) = super::extension_view::file(name) {
         return Ok(cached(kind, content, "public, max-age=86400"));
-    }
-    if name == ASLEEP {
-        return Ok(pages::asleep(&context.live.config.page));
     }
     let (_, kind, content) = FILES.iter().find(|(known, ..)| *known == name).ok_or_else(ApiError::not_found)?;
     let mut response = cached(kind, Bytes::from_static(content), "public, max-age=86400");

@@ -22,7 +22,7 @@ use super::super::query::Parameters;
 use super::open::blocking;
 use super::while_signed_in;
 use crate::assets::takes_gzip;
-use crate::instances::{Life, News, RoamingError, Sender, Turn, Update, Updated};
+use crate::instances::{News, RoamingError, Sender, Turn, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
 
 /// Where the module is, below `/_static/`; behind it follows a name that changes with its content, so that a browser may keep it.
@@ -74,14 +74,13 @@ struct Changed {
 
 /// `GET` and `PATCH …/state`.
 pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let life = context.app.store.roaming().life(&context.instance);
     page_pass::check(context, request.headers()).await?;
     let gzip = takes_gzip(request.headers());
     let roaming = context.app.store.roaming();
     // Before the body is read: what waits for its turn holds nothing.
     let turn = roaming.turn(&context.instance).await;
     if request.method() == Method::PATCH {
-        let changed = change(context, &turn, life, request).await?;
+        let changed = change(context, &turn, request).await?;
         return packed(changed, gzip, turn).await;
     }
     let query = request.uri().query().unwrap_or_default();
@@ -92,11 +91,11 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
     let scope = percent_decode_str(scope).decode_utf8().map_err(|_| RoamingError::InvalidScope)?.into_owned();
     let reader = Sender { page: String::new(), sequence: 0 };
     let update = Update { want: true, ..Update::default() };
-    let all = roaming.update(&context.instance, turn.clone(), life, scope, reader, update).await?;
+    let all = roaming.update(&context.instance, turn.clone(), context.life, scope, reader, update).await?;
     packed(all, gzip, turn).await
 }
 
-async fn change(context: &Context, turn: &Turn, life: Life, request: Request<Incoming>) -> Result<Changed, ApiError> {
+async fn change(context: &Context, turn: &Turn, request: Request<Incoming>) -> Result<Changed, ApiError> {
     let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
     // What is sent piece by piece must not arrive after its sender was signed out, and the instance was given to somebody else.
     let body = Limited::new(while_signed_in(context, body), MAX_BODY).collect();
@@ -112,7 +111,8 @@ async fn change(context: &Context, turn: &Turn, life: Life, request: Request<Inc
     let (mut scopes, mut bytes) = (BTreeMap::new(), 0);
     for (scope, update) in changes.scopes {
         let sender = Sender { page: changes.page.clone(), sequence: changes.sequence };
-        let updated = context.app.store.roaming().update(&context.instance, turn.clone(), life, scope.clone(), sender, update).await?;
+        let updated =
+            context.app.store.roaming().update(&context.instance, turn.clone(), context.life, scope.clone(), sender, update).await?;
         bytes += updated.news.as_ref().map_or(0, News::bytes);
         if bytes > MAX_NEWS {
             return Err(ApiError::new(ErrorCode::TooLarge, "what is new is too much for one answer: ask for fewer scopes at a time"));
