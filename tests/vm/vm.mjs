@@ -131,7 +131,7 @@ export class Vm {
   async install(staged) {
     // The guest's /lib and /bin are links, and its directories' owners and modes its own.
     await this.#unpack(['-C', path.resolve(staged), '.'], 'tar -C / -xpf - --keep-directory-symlink --no-overwrite-dir');
-    await this.sh('systemd-sysusers && systemd-tmpfiles --create && /usr/lib/systemd/systemd-sysctl --prefix=/proc/sys/kernel/pty && systemctl daemon-reload');
+    await this.sh('systemd-sysusers && systemd-tmpfiles --create && /usr/lib/systemd/systemd-sysctl && systemctl daemon-reload');
   }
 
   async #unpack(words, script) {
