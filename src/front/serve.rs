@@ -151,7 +151,6 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let app = Arc::clone(&service.app);
-    let limits = app.live().config.limits.clone();
     if let Some(address) = listeners.iter().filter(|bound| bound.kind == Kind::Https).find_map(|bound| bound.listener.tcp_address()) {
         app.set_https_port(address.port());
     }
@@ -170,7 +169,7 @@ pub async fn serve(
     if let Some(url) = listeners.iter().find_map(url) {
         app.set_address(url);
     }
-    let doors = doors(listeners, limits.connections);
+    let doors = doors(listeners, app.live().config.limits.connections);
     let connections = TaskTracker::new();
     let (broken, mut breakage) = mpsc::channel(1);
     let mut heartbeat = watchdog();
@@ -215,7 +214,7 @@ pub async fn serve(
         };
         match accepted {
             Ok(arrival) => {
-                connections.spawn(connection::serve(Arc::clone(&app), arrival, limits.clone()));
+                connections.spawn(connection::serve(Arc::clone(&app), arrival, live.config.limits.clone()));
             }
             Err(e) if passes(&e) => {
                 tracing::warn!("cannot accept a connection: {e}");
@@ -369,7 +368,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("[instances] max_starting", old.instances.max_starting != new.instances.max_starting);
     compare("[instances] keep_terminals", old.instances.keep_terminals != new.instances.keep_terminals);
     compare("[extensions] gallery", old.extensions.gallery != new.extensions.gallery);
-    compare("[limits]", old.limits != new.limits);
+    compare("[limits] connections", old.limits.connections != new.limits.connections);
     compare("[metrics] listen", old.metrics.listen != new.metrics.listen);
     compare("[dashboard] listen", old.dashboard.listen != new.dashboard.listen);
     compare("[dashboard]", old.dashboard.login.is_some() != new.dashboard.login.is_some());

@@ -107,9 +107,47 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_otherwise() {
     std::fs::write(daemon.config_file(), "[page]\nname = 'After'\n[server]\nlisten = ['127.0.0.1:1']\n[limits]\nconnections = 5\n")
         .unwrap();
     daemon.signal("HUP");
-    daemon.wait_log("[limits] changed: takes effect at the next start");
+    daemon.wait_log("[limits] connections changed: takes effect at the next start");
     socket.send_raw(b"still here").unwrap();
     socket.expect_raw(b"still here");
+}
+
+#[test]
+fn who_comes_during_a_reload_is_served() {
+    let engine = FakeEngine::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let daemon = Daemon::start_with(engine.path(), "[page]\nname = 'Before'\n", |command| {
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    });
+    let name = || daemon.get("/manifest.json").json()["short_name"].as_str().unwrap().to_owned();
+    // A configuration that takes its time.
+    std::fs::remove_file(daemon.config_file()).unwrap();
+    assert!(Command::new("mkfifo").arg(daemon.config_file()).status().unwrap().success());
+    daemon.signal("HUP");
+    let mut writer = eventually("it is being read", || {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+        rustix::fs::open(daemon.config_file(), flags, rustix::fs::Mode::empty()).ok().map(std::fs::File::from)
+    });
+    assert_eq!(name(), "Before");
+    let (mut told, mut beats) = (String::new(), 0);
+    while beats < 3 {
+        let mut buffer = [0; 4096];
+        let n = socket.recv(&mut buffer).unwrap_or_else(|e| panic!("{e}; heard {told:?}"));
+        told.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        // Those since the reload has begun.
+        beats = told.split("RELOADING=1").nth(1).map_or(0, |since| since.matches("WATCHDOG=1").count());
+    }
+    std::io::Write::write_all(&mut writer, b"[page]\nname = 'After'\n").unwrap();
+    drop(writer);
+    eventually("the new name", || (name() == "After").then_some(()));
+    // The next one is read by itself.
+    std::fs::remove_file(daemon.config_file()).unwrap();
+    std::fs::write(daemon.config_file(), "[page]\nname = 'Later'\n").unwrap();
+    daemon.signal("HUP");
+    eventually("the newest name", || (name() == "Later").then_some(()));
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn one_instance_does_not_take_what_all_have() {
     }
     assert_eq!(daemon.get("/i/alice/api/v1/code/status").status, 200);
     drop(dripping);
+    std::fs::write(daemon.config_file(), "[limits]\nclients = 3\n").unwrap();
+    daemon.signal("HUP");
+    held.push(eventually("more of them, without a restart", || open("/i/alice/stable-c0ffee").ok()));
     held.pop();
     eventually("room for another", || open("/i/alice/stable-c0ffee").ok());
 }

@@ -116,7 +116,7 @@ export function operatorsDay(suite) {
       await host.until('the new name', async () => (await title()).startsWith('Acme'));
       const entries = (await vm.journal(['-u', 'hoody-code', `--after-cursor=${from}`])).map((entry) => entry.MESSAGE).join('\n');
       assert.match(entries, /configuration reloaded, changed: class\.default\.open_files, limits\.connections, page\.name/);
-      assert.match(entries, /\[limits\] changed: takes effect at the next start/);
+      assert.match(entries, /\[limits\] connections changed: takes effect at the next start/);
       assert.match(entries, /class\.default\.open_files: instances that run take it up when they are started again/);
     });
 
