@@ -199,9 +199,8 @@ impl Auth {
 
     fn admit(&self, instance: &InstanceId, ticket: &Ticket, epoch: Epoch, old: Hash, renewed: Option<Hash>) -> Result<Outcome, AuthError> {
         lock(&self.throttle).give_back(ticket);
-        if let Some(new) = renewed {
-            // Once per hash that another program made: not worth a thread of its own.
-            let _writing = lock(&self.writing);
+        // Once per hash that another program made: not worth a thread of its own, nor waiting for a reload; there is a next time.
+        if let (Some(new), Ok(_writing)) = (renewed, self.writing.try_lock()) {
             let verifiers = self.read().verifiers.renewed(instance, &old, new);
             match verifiers {
                 Ok(verifiers) => self.write().verifiers = verifiers,

@@ -204,6 +204,23 @@ async fn a_crowd_at_one_door_leaves_room_at_the_others() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_strangers_stands_in_no_known_browsers_way() {
+    let scene = Scene::new(&config(Some("secret"), &[]));
+    let auth = &scene.auth;
+    let device = match attempt(auth, "a", "secret", [1; 4], None).await {
+        Outcome::Admitted { device, .. } => device.text,
+        other => panic!("{other:?}"),
+    };
+    let epoch = auth.read().verifiers.of(&id("a")).epoch;
+    let mut crowd: Vec<_> = (0..WAITING_OF_PASSWORD).map(|_| Place::take(&auth.queue, epoch).unwrap()).collect();
+    assert!(matches!(attempt(auth, "a", "secret", [2; 4], None).await, Outcome::Throttled(QUEUE_FULL)));
+    assert!(matches!(attempt(auth, "a", "secret", [2; 4], Some(&device)).await, Outcome::Admitted { .. }));
+    crowd.extend((0..WAITING).filter_map(|n| Place::take(&auth.queue, [u8::try_from(n / WAITING_OF_PASSWORD).unwrap(); 16])));
+    assert_eq!(crowd.len(), WAITING, "all doors are full");
+    assert!(matches!(attempt(auth, "a", "secret", [2; 4], Some(&device)).await, Outcome::Admitted { .. }));
+}
+
+#[tokio::test]
 async fn strangers_get_no_fresh_attempts_by_making_up_names() {
     let scene = Scene::new(&config(Some("everybodys"), &[("alice", "hers")]));
     let auth = &scene.auth;
