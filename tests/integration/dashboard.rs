@@ -45,6 +45,7 @@ fn operator(address: SocketAddr) -> String {
 fn two_logins_that_open_nothing_of_each_other() {
     let engine = FakeEngine::new();
     let (daemon, board) = daemon(&engine);
+    assert_eq!(request(board, "GET", "/login", &[("Host", "operator.localhost:9000")], b"").status, 200, "a name with cookies of its own");
     let page = request(board, "GET", "/", &[BROWSER], b"");
     assert_eq!((page.status, page.header("location")), (303, Some("./login")));
     let login = request(board, "GET", "/login", &[BROWSER], b"");
