@@ -150,6 +150,18 @@ async fn an_idle_http_2_connection_is_let_go_and_a_busy_one_is_not() {
     tokio::time::timeout(DEADLINE, busy.closed).await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn health_is_told_when_all_places_are_taken() {
+    let scene = Scene::new();
+    let daemon = scene.start("[limits]\nconnections = 1\n", &["https://127.0.0.1:0"]);
+    let _held = Http2::connect(&daemon, &scene.certificate).await;
+    let mut spare = Http2::connect(&daemon, &scene.certificate).await;
+    assert_eq!(spare.send("GET", "/api/v1/code/health", &[]).await.status, 200);
+    let refused = spare.send("GET", "/manifest.json", &[]).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "too_many_connections"));
+    tokio::time::timeout(DEADLINE, spare.closed).await.unwrap().unwrap();
+}
+
 #[test]
 fn websockets_over_http_1() {
     let scene = Scene::new();
