@@ -111,3 +111,33 @@ fn streams_and_uploads_end_with_the_session() {
         assert!(other.read_line(&mut seen).unwrap() > 0, "another session's stream goes on: {seen}");
     }
 }
+
+#[test]
+fn an_extensions_events_end_with_the_session() {
+    let engine = FakeEngine::new();
+    let daemon = daemon(&engine);
+    let (one, two) = (sign_in(&daemon, "/i/alice/", SECRET), sign_in(&daemon, "/i/alice/", SECRET));
+    let list = "/i/alice/api/v1/code/extensions";
+    let follow = |head: &str, cookie: &str, more: &str, what: &str| {
+        let head = format!("{head} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nCookie: {cookie}\r\n{more}", daemon.address);
+        let mut stream = exchange(daemon.address, head.as_bytes());
+        let mut seen = String::new();
+        while !seen.contains(what) {
+            assert!(stream.read_line(&mut seen).unwrap() > 0, "{seen}");
+        }
+        stream
+    };
+    let wish = r#"{"id":"gallery.slow"}"#;
+    let headers = format!("Content-Type: application/json\r\nAccept: text/event-stream\r\nContent-Length: {}\r\n\r\n{wish}", wish.len());
+    let install = follow(&format!("POST {list}"), &one, &headers, "\"installing\"");
+    let watch = format!("GET {list}/events?id=gallery.slow");
+    let (mine, mut other) = (follow(&watch, &one, "\r\n", "\"installing\""), follow(&watch, &two, "\r\n", "\"installing\""));
+    assert_eq!(daemon.send("POST", "/i/alice/api/v1/code/logout", &[("Cookie", &one)]).status, 200);
+    for mut stream in [install, mine] {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
+    }
+    other.get_ref().set_nonblocking(true).unwrap();
+    assert_eq!(other.read_to_end(&mut Vec::new()).unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "another session's go on");
+}

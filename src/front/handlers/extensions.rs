@@ -1,5 +1,7 @@
 //! `/api/v1/code/extensions`: what is installed, and how that is changed. Starts the instance: only inside it can it be done.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{self, HeaderValue};
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
+use super::super::access::session_over;
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
@@ -202,10 +205,10 @@ fn done(installed: &Installed) -> Result<Response<Body>, ApiError> {
 /// A job as server-sent events; the last one says how it ended. Without a job there is one event, `idle`.
 fn event_stream(context: &Context, follow: Option<watch::Receiver<Progress>>) -> Result<Response<Body>, ApiError> {
     let turn = context.app.follows.try_take(&context.instance).ok_or_else(|| ApiError::too_many_connections("the instance"))?;
-    let stopping = context.app.stopping.clone();
+    let (app, session) = (Arc::clone(&context.app), context.session.clone());
     let begin = (follow, true, false);
     let events = stream::unfold(begin, move |(follow, first, over)| {
-        let stopping = stopping.clone();
+        let (app, session) = (Arc::clone(&app), session.clone());
         async move {
             if over {
                 return None;
@@ -215,7 +218,8 @@ fn event_stream(context: &Context, follow: Option<watch::Receiver<Progress>>) ->
                 event(Some(&follow.borrow_and_update()))
             } else {
                 tokio::select! {
-                    () = stopping.cancelled() => return None,
+                    () = app.stopping.cancelled() => return None,
+                    () = session_over(&app, session.as_ref()) => return None,
                     changed = tokio::time::timeout(HEARTBEAT, follow.changed()) => match changed {
                         Ok(Ok(())) => event(Some(&follow.borrow_and_update())),
                         Ok(Err(_)) => return None,
