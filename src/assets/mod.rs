@@ -12,6 +12,6 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
-pub use error::AssetError;
+pub use error::{AssetError, Refused};
 pub use negotiate::takes_gzip;
 pub use open::Assets;

@@ -36,6 +36,7 @@ pub(super) enum ErrorCode {
     ExtensionFailed,
     NotFound,
     MethodNotAllowed,
+    RangeNotSatisfiable,
     Conflict,
     Internal,
     InstanceFailed,
@@ -70,6 +71,7 @@ impl ErrorCode {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ExtensionFailed | Self::InstanceFailed | Self::PortUnreachable => StatusCode::BAD_GATEWAY,
@@ -104,6 +106,7 @@ impl ErrorCode {
             Self::InstanceNotFound => "instance_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::RangeNotSatisfiable => "range_not_satisfiable",
             Self::Conflict => "conflict",
             Self::Internal => "internal",
             Self::InstanceFailed => "instance_failed",
@@ -162,6 +165,7 @@ impl ErrorCode {
             Self::InstanceNotFound => ("There is no such instance", "`hoody-code instances list` shows those that there are."),
             Self::NotFound => ("Nothing is here", "The editor is at the root of this address."),
             Self::MethodNotAllowed => ("This cannot be done here", "The address exists, but not for this kind of request."),
+            Self::RangeNotSatisfiable => ("There is no such part", "The file is shorter. Ask for all of it."),
             Self::Conflict => ("Not as things are", "Do what the message says first, then try again."),
             Self::Internal => ("Something went wrong on our side", "Try again; the service’s log says more."),
             Self::InstanceFailed => ("The editor did not come up", "Try again. If it fails the same way, the lines below say why."),

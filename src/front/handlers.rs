@@ -126,16 +126,14 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
     let live = Arc::clone(&context.live);
     let page = &live.config.page;
     if target == Target::Engine
-        && let Some(response) = engine::builtin(&context.app, &request)
+        && let Some(response) = engine::builtin(&context.app, &request, html, page)
     {
         return response;
     }
     if let Target::Asset(path) = &target {
-        let response = context.app.assets.respond(request.method(), path, request.headers());
-        return match response.status() {
-            StatusCode::NOT_FOUND => files::absent(path).unwrap_or_else(|| ApiError::not_found().answer(html, page)),
-            StatusCode::METHOD_NOT_ALLOWED => answer::method_not_allowed("GET, HEAD", html, page),
-            _ => response.map(Body::from),
+        return match context.app.assets.respond(request.method(), path, request.headers()) {
+            Ok(response) => response.map(Body::from),
+            Err(refused) => files::absent(path, refused).unwrap_or_else(|| files::refused(refused, html, page)),
         };
     }
     // Every method is the app's own business, and so is what it answers to HEAD.
@@ -163,7 +161,6 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
     }
     let renewal = renewal(&context, &target, &request);
     let place = place(&context.rest, request.uri().query(), opened);
-    let head = request.method() == Method::HEAD;
     let answered = match target {
         Target::Workbench => workbench::answer(context, request).await,
         Target::Embed => embed::answer(&context, &request).await,
@@ -192,13 +189,6 @@ async fn dispatch(context: Context, target: Target, request: Request<Incoming>, 
     let mut response = answered.unwrap_or_else(|error| error.at(place).answer(html, page));
     if response.status() == StatusCode::OK {
         response.headers_mut().extend(renewal);
-    }
-    if head {
-        // The headers are those of GET; hyper sends the length of what it is given, so the length is said here.
-        if let Some(length) = http_body::Body::size_hint(response.body()).exact() {
-            response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
-        }
-        *response.body_mut() = Body::Empty;
     }
     response
 }

@@ -1,6 +1,6 @@
 //! Static files, over the real engine: no instance is woken for them.
 
-use crate::support::{Daemon, real_engine};
+use crate::support::{BROWSER, Daemon, real_engine};
 
 #[test]
 fn the_workbench_comes_compressed_and_immutable_without_an_instance() {
@@ -39,6 +39,13 @@ fn the_workbench_comes_compressed_and_immutable_without_an_instance() {
     assert_eq!(range.header("content-range"), Some(format!("bytes 100-199/{}", original.len()).as_str()));
     let head = daemon.send("HEAD", &path, &[]);
     assert_eq!((head.status, head.header("content-length")), (200, Some(original.len().to_string().as_str())));
+    let beyond = [("Range", "bytes=99999999-"), ("Accept", "*/*")];
+    let (none, page) = (daemon.send("GET", &path, &beyond[..]), daemon.send("GET", &path, &[beyond[0], BROWSER]));
+    assert_eq!((none.status, none.code().as_str()), (416, "range_not_satisfiable"));
+    assert_eq!((page.status, page.header("content-type")), (416, Some("text/html; charset=utf-8")));
+    for refused in [none, page] {
+        assert_eq!(refused.header("content-range"), Some(format!("bytes */{}", original.len()).as_str()));
+    }
     assert_eq!(daemon.get("/api/v1/code/health").json()["instances"]["running"], 0);
 }
 

@@ -53,6 +53,7 @@ mod tests {
         ErrorCode::ExtensionFailed,
         ErrorCode::NotFound,
         ErrorCode::MethodNotAllowed,
+        ErrorCode::RangeNotSatisfiable,
         ErrorCode::Internal,
         ErrorCode::InstanceFailed,
         ErrorCode::InstanceStopped,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -13,7 +13,9 @@ use super::super::abandoned::PageConnection;
 use super::super::access::session_over;
 use super::super::answer::ApiError;
 use super::super::app::{App, Context};
-use super::{check_crowd, while_signed_in};
+use super::{check_crowd, files, while_signed_in};
+use crate::assets::Refused;
+use crate::config::Page;
 use crate::instances::Lease;
 use crate::model::ReconnectionToken;
 use crate::proxy::{Body, Guarded, IdleTimeout, Reply, forward, strip_request_cookies, tunnel, tunnel_keeping, wants_upgrade};
@@ -33,7 +35,7 @@ pub(super) async fn answer_if_running(context: Context, request: Request<Incomin
 
 /// What `request` wants, when that is a file of an extension that comes with the engine: the running server would read the same file, for
 /// every browser again, and send it as it is.
-pub(super) fn builtin<B>(app: &App, request: &Request<B>) -> Option<Response<Body>> {
+pub(super) fn builtin<B>(app: &App, request: &Request<B>, html: bool, page: &Page) -> Option<Response<Body>> {
     // A view of an extension has an origin of its own; what it may read, the engine says.
     if request.uri().path().rsplit('/').next() != Some("vscode-remote-resource") || request.headers().contains_key(header::ORIGIN) {
         return None;
@@ -45,10 +47,11 @@ pub(super) fn builtin<B>(app: &App, request: &Request<B>) -> Option<Response<Bod
     if !file.starts_with("extensions/") || file.contains('%') {
         return None;
     }
-    let mut response = app.assets.respond(request.method(), file, request.headers());
-    if response.status() == StatusCode::NOT_FOUND {
-        return None;
-    }
+    let mut response = match app.assets.respond(request.method(), file, request.headers()) {
+        Ok(response) => response,
+        Err(Refused::NotFound) => return None,
+        Err(refused) => return Some(files::refused(refused, html, page)),
+    };
     // As the engine has them here: what is opened by itself runs nothing, and the answer is for those who ask without an origin.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding, origin"));
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));

@@ -5,10 +5,11 @@ use http::Response;
 use http::header::{self, HeaderName, HeaderValue};
 use serde_json::json;
 
-use super::super::answer::{self, ApiError};
+use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::compress;
 use super::super::pages;
+use crate::assets::Refused;
 use crate::config::Page;
 use crate::engine::Engine;
 use crate::engine::manifest::compressible;
@@ -90,13 +91,32 @@ pub(super) fn manifest(page: &Page, instance: &InstanceId) -> Response<Body> {
 
 /// Stand-ins for files that the workbench asks for and that no open build of VS Code has: the closed module that signs the
 /// handshake. It goes on without, and so does the server; answered like this, nobody's console shows an error for it.
-pub(super) fn absent(path: &str) -> Option<Response<Body>> {
+pub(super) fn absent(path: &str, refused: Refused) -> Option<Response<Body>> {
+    if refused != Refused::NotFound {
+        return None;
+    }
     let (kind, content): (_, &[u8]) = match path {
         "node_modules/vsda/rust/web/vsda.js" => ("text/javascript; charset=utf-8", b"define([], () => ({}));\n"),
         "node_modules/vsda/rust/web/vsda_bg.wasm" => ("application/wasm", b""),
         _ => return None,
     };
     Some(cached(kind, Bytes::from_static(content), "public, max-age=86400"))
+}
+
+/// Why there is no file of the engine's to be had.
+pub(super) fn refused(refused: Refused, html: bool, page: &Page) -> Response<Body> {
+    let error = match refused {
+        Refused::NotFound => ApiError::not_found(),
+        Refused::Method => return answer::method_not_allowed("GET, HEAD", html, page),
+        Refused::Range { size } => {
+            let error = ApiError::new(ErrorCode::RangeNotSatisfiable, format!("the file has {size} bytes"));
+            let mut response = error.answer(html, page);
+            answer::set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{size}"));
+            return response;
+        }
+        Refused::Broken => ApiError::new(ErrorCode::Internal, "something went wrong; the log says more"),
+    };
+    error.answer(html, page)
 }
 
 /// Operators update; an editor has nothing to nag about.
