@@ -158,7 +158,14 @@ async fn respond(app: Arc<App>, request: Request<Incoming>, peer: Peer, dashboar
     } else {
         handlers::handle(app, live.clone(), request, peer, id).await
     };
-    let (mut parts, body) = handled.response.into_parts();
+    let (mut parts, mut body) = handled.response.into_parts();
+    if method == Method::HEAD {
+        // The headers are those of GET, as far as they are known: what is empty here was mostly never made.
+        if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+            parts.headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
+        }
+        body = Body::Empty;
+    }
     metrics().answered(handled.route, parts.status.as_u16(), began.elapsed());
     if let Some(id) = id.header() {
         // An app on a port has ids of its own.

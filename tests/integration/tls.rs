@@ -93,6 +93,12 @@ async fn http_2_carries_requests_and_websockets() {
     assert_eq!(seen["url"], "/stable-c0ffee/headers?q=%2F");
     let big = http.send("GET", "/stable-c0ffee/big?bytes=20000000", &[("cookie", &cookie)]).await;
     assert_eq!(big.body.len(), 20_000_000);
+    // Of what HEAD gets over HTTP/1.1 no byte is a body, whatever is sent; here each would be one.
+    for (path, status) in [("/robots.txt", 200), ("/_static/none", 404), ("/stable-c0ffee/static/none", 404), ("/api/v1/code/start", 405)] {
+        let head = http.send("HEAD", path, &[("cookie", &cookie)]).await;
+        assert_eq!((head.status, head.body.len()), (status, 0), "{path}");
+        assert!(head.header("content-length").is_some_and(|length| length != "0"), "{path}");
+    }
     assert_eq!(http.send("GET", "/login", &[("host", "evil.example")]).await.status, 400, "two hosts");
     assert_eq!(http.send("GET", "/login", &[("x-many", "1"); 200]).await.status, 431);
     assert_eq!(http.send("GET", "/login", &[("cookie", "a=1"); 200]).await.status, 200, "cookies are one header");
