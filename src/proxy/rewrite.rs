@@ -57,12 +57,28 @@ pub(super) fn rewrite_references(headers: &mut HeaderMap, mount: &Mount<'_>) {
         rewrite_each(headers, &name, |value| mount.rewrite(value));
     }
     rewrite_each(headers, &header::REFRESH, |value| {
-        // `5; url=/x`, with or without quotes, as browsers read it (HTML, "shared declarative refresh steps").
-        let at = value.to_ascii_lowercase().find("url=")? + "url=".len();
-        let (before, url) = value.split_at(at);
-        let bare = url.trim().trim_matches(['"', '\'']);
-        mount.rewrite(bare).map(|url| format!("{before}{url}"))
+        let (before, url) = split_refresh(value)?;
+        mount.rewrite(url).map(|url| format!("{before}{url}"))
     });
+}
+
+/// What stands before the URL of a `Refresh`, and the URL, as browsers read it (HTML, "shared declarative refresh steps"): `5; url=/x`,
+/// with or without `url=` and quotes.
+fn split_refresh(value: &str) -> Option<(&str, &str)> {
+    let space = |c: char| c.is_ascii_whitespace();
+    let behind_time = value.trim_start_matches(space).trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let rest = behind_time.trim_start_matches(space);
+    let rest = rest.strip_prefix([';', ',']).unwrap_or(rest).trim_start_matches(space);
+    if rest.len() == behind_time.len() {
+        return None;
+    }
+    let word = rest.get(..3).filter(|word| word.eq_ignore_ascii_case("url")).map(|_| rest[3..].trim_start_matches(space));
+    let url = word.and_then(|rest| rest.strip_prefix('=')).unwrap_or(rest).trim_start_matches(space);
+    let before = &value[..value.len() - url.len()];
+    match url.chars().next() {
+        Some(quote @ ('"' | '\'')) => url[1..].split(quote).next().map(|url| (before, url)),
+        _ => Some((before, url)),
+    }
 }
 
 fn rewrite_each(headers: &mut HeaderMap, name: &HeaderName, rewrite: impl Fn(&str) -> Option<String>) {
@@ -81,16 +97,15 @@ impl Mount<'_> {
     fn rewrite(&self, reference: &str) -> Option<String> {
         let reference = reference.trim();
         let lower = reference.to_ascii_lowercase();
-        let after_scheme =
-            ["http:", "https:"].iter().find_map(|scheme| lower.strip_prefix(scheme)).map(|rest| reference.len() - rest.len());
-        let rest = &reference[after_scheme.unwrap_or(0)..];
+        let scheme = [("http:", 80), ("https:", 443)].into_iter().find(|(scheme, _)| lower.starts_with(scheme));
+        let rest = &reference[scheme.map_or(0, |(scheme, _)| scheme.len())..];
         // To a browser a backslash is a slash.
         let slashes = rest.bytes().take_while(|b| matches!(b, b'/' | b'\\')).count();
-        let tail = match (after_scheme, slashes) {
+        let tail = match (scheme, slashes) {
             (Some(_), 2) | (None, 2) => {
                 let rest = &rest[2..];
                 let (authority, tail) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
-                self.is_app(authority).then_some(tail)?
+                self.is_app(authority, scheme.map(|(_, port)| port)).then_some(tail)?
             }
             (None, 1) => rest,
             _ => return None,
@@ -99,11 +114,13 @@ impl Mount<'_> {
     }
 
     /// Whether an authority means the app: by its own address, or by the host that the browser asked for, which the app was told.
-    fn is_app(&self, authority: &str) -> bool {
+    /// `default` is the port of the reference's scheme, if it has one.
+    fn is_app(&self, authority: &str, default: Option<u16>) -> bool {
         let Ok(host) = authority.parse::<HostName>() else { return false };
         let local = matches!(host.name(), "localhost" | "127.0.0.1" | "0.0.0.0" | "::1" | "::");
-        // The scheme is left out of it: an app behind a proxy that ends TLS says http.
-        (local && host.port() == Some(self.port)) || (host.name() == self.host.name() && host.port() == self.host.port())
+        // The scheme is left out of it, and so is which of them a default port belongs to: an app behind a proxy that ends TLS says http.
+        let asked = |host: &HostName| host.port().filter(|port| !matches!(port, 80 | 443));
+        (local && host.port().or(default) == Some(self.port)) || (host.name() == self.host.name() && asked(&host) == asked(self.host))
     }
 
     /// `tail` is a path of the app's, with query and fragment; or of the browser's, when the app knows its prefix.
@@ -210,6 +227,54 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_a_scheme_has_anyway_need_not_be_said() {
+        let rewritten = |host: &str, port, reference| {
+            let host = host.parse().unwrap();
+            Mount { prefix: "/proxy/80", path: "/", port, host: &host }.rewrite(reference)
+        };
+        for (host, port, reference) in [
+            ("code.example.com", 3000, "https://code.example.com:443/x"),
+            ("code.example.com", 3000, "http://code.example.com:80/x"),
+            ("code.example.com", 3000, "//code.example.com:443/x"),
+            ("code.example.com:443", 3000, "https://code.example.com/x"),
+            ("code.example.com:80", 3000, "http://code.example.com/x"),
+            ("code.example.com", 80, "http://localhost/x"),
+            ("code.example.com", 80, "http://127.0.0.1:80/x"),
+            ("code.example.com", 443, "https://localhost/x"),
+        ] {
+            assert_eq!(rewritten(host, port, reference).as_deref(), Some("./x"), "{reference} at {host}, for {port}");
+        }
+        for (host, port, reference) in [
+            ("code.example.com", 3000, "https://code.example.com:8443/x"),
+            ("code.example.com:8443", 3000, "https://code.example.com:443/x"),
+            ("code.example.com", 443, "http://localhost/x"),
+            ("code.example.com", 3000, "http://localhost:80/x"),
+            ("code.example.com", 80, "//localhost/x"),
+        ] {
+            assert_eq!(rewritten(host, port, reference), None, "{reference} at {host}, for {port}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_is_read_as_browsers_do() {
+        for (value, expected) in [
+            ("5; url=/x", Some(("5; url=", "/x"))),
+            ("5;URL = '/x' and more", Some(("5;URL = ", "/x"))),
+            ("0, \"/x", Some(("0, ", "/x"))),
+            ("5; /x", Some(("5; ", "/x"))),
+            (" 1.5 /x?url=/y", Some((" 1.5 ", "/x?url=/y"))),
+            ("5; url/x", Some(("5; ", "url/x"))),
+            ("5;", Some(("5;", ""))),
+            ("5; ü", Some(("5; ", "ü"))),
+            ("5", None),
+            ("5/x", None),
+            ("", None),
+        ] {
+            assert_eq!(split_refresh(value), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn headers() {
         let host = "localhost:8080".parse().unwrap();
         let mount = Mount { prefix: "/proxy/3000", path: "/a/b", port: 3000, host: &host };
@@ -224,12 +289,14 @@ mod tests {
         ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        headers.append(header::REFRESH, HeaderValue::from_static("10"));
+        for other in ["10", "5; /z"] {
+            headers.append(header::REFRESH, HeaderValue::from_static(other));
+        }
         rewrite_references(&mut headers, &mount);
         strip_origin_wide(&mut headers);
         assert_eq!(headers["location"], "../x");
         assert_eq!(headers["content-location"], "../y");
-        assert_eq!(headers.get_all("refresh").iter().collect::<Vec<_>>(), ["5; URL=../z", "10"]);
+        assert_eq!(headers.get_all("refresh").iter().collect::<Vec<_>>(), ["5; URL=../z", "10", "5; ../z"]);
         assert_eq!(headers["x-other"], "/x");
         assert!(!headers.contains_key("service-worker-allowed") && !headers.contains_key("clear-site-data"));
     }
