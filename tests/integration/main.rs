@@ -28,6 +28,7 @@ mod origins;
 mod passwords;
 mod port_bodies;
 mod port_headers;
+mod port_http2;
 mod ports;
 mod remote;
 mod removal;

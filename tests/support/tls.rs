@@ -1,5 +1,6 @@
 //! TLS from the other side: certificates of our own making, and clients for both kinds of HTTP.
 
+use std::convert::Infallible;
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -110,9 +113,12 @@ impl Tls {
     }
 }
 
+/// What is sent over HTTP/2.
+pub(crate) type Sent = UnsyncBoxBody<Bytes, Infallible>;
+
 /// One TLS connection that speaks HTTP/2.
 pub(crate) struct Http2 {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Sent>,
     /// Resolves when the server has closed the connection.
     pub(crate) closed: tokio::task::JoinHandle<()>,
     authority: String,
@@ -138,10 +144,27 @@ impl Http2 {
         builder
     }
 
-    pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-        let request = self.request(method, path, headers).body(Empty::new()).expect("a request");
+    /// From here on asks for another host on the same connection, as browsers do where the certificate has both names.
+    pub(crate) fn say_host(&mut self, name: &str) {
+        let port = self.authority.rsplit(':').next().expect("a port");
+        self.authority = format!("{name}:{port}");
+    }
+
+    /// A request with a body of any kind, and the answer as it comes.
+    pub(crate) async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    ) -> http::Response<Incoming> {
+        let request = self.request(method, path, headers).body(body.boxed_unsync()).expect("a request");
         self.sender.ready().await.expect("a connection");
-        let (parts, body) = self.sender.send_request(request).await.expect("an answer").into_parts();
+        self.sender.send_request(request).await.expect("an answer")
+    }
+
+    pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        let (parts, body) = self.begin(method, path, headers, Empty::new()).await.into_parts();
         let headers = parts.headers.iter().map(|(n, v)| (n.to_string(), v.to_str().expect("text").to_owned())).collect();
         let body = body.collect().await.expect("a body").to_bytes().to_vec();
         Response { status: parts.status.as_u16(), headers, body }
@@ -154,7 +177,7 @@ impl Http2 {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<TokioIo<hyper::upgrade::Upgraded>, u16> {
-        let mut request = self.request("CONNECT", path, headers).body(Empty::new()).expect("a request");
+        let mut request = self.request("CONNECT", path, headers).body(Empty::new().boxed_unsync()).expect("a request");
         request.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
         // The server says with its settings that it can do this: they have to be here first.
         self.send("GET", "/robots.txt", &[]).await;
