@@ -310,7 +310,7 @@ impl From<AcquireError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        if error.is_of_a_name_too_many() { Self::new(ErrorCode::TooManyInstances, error.source.to_string()) } else { Self::internal(error) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The pass that opens what only the editor's own page may ask for: given with the page, demanded of browsers.
 
+use std::time::SystemTime;
+
 use askama::Template;
 use http::header::HeaderMap;
 
@@ -66,7 +68,15 @@ async fn issue(context: &Context) -> String {
 
 async fn passes(context: &Context) -> Result<PagePasses, ApiError> {
     let (store, id, life) = (context.app.store.clone(), context.instance.clone(), context.life);
-    let secret: [u8; 32] = aside(context, move || store.mint_key(&id, life)).await??;
+    let runs = !context.app.instances.status(&id).0.state.is_at_rest();
+    let key = move || {
+        if runs && store.last_used(&id).is_none() {
+            // Else it would be one of the many names that were never started, until the uses of all instances are next written down.
+            store.set_last_used(&id, life, SystemTime::now())?;
+        }
+        store.mint_key(&id, life)
+    };
+    let secret: [u8; 32] = aside(context, key).await??;
     Ok(PagePasses::new(&secret))
 }
 

@@ -48,6 +48,18 @@ pub struct StoreError {
     pub source: std::io::Error,
 }
 
+impl StoreError {
+    /// Whether it was refused because something is remembered of many others already that were never started, either.
+    pub fn is_of_a_name_too_many(&self) -> bool {
+        self.source.get_ref().is_some_and(|cause| cause.is::<NeverStarted>())
+    }
+}
+
+/// Nothing is remembered of a further instance before it has been started.
+#[derive(Debug, thiserror::Error)]
+#[error("too many instances that were never started are remembered: open this one first")]
+pub(super) struct NeverStarted;
+
 /// Why roaming state was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RoamingError {

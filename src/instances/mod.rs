@@ -12,6 +12,7 @@ mod instance;
 mod lease;
 mod line;
 mod machine;
+mod names;
 mod nap;
 mod operate;
 mod registry;

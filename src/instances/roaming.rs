@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::error::{RoamingError, StoreError};
+use super::names::admit;
 use super::turns::{Turn, Turns};
 use crate::model::InstanceId;
 use crate::sys;
@@ -209,7 +210,7 @@ impl Roaming {
     /// Changes a scope, and says what is new in it. `life` is that in which the request has come.
     ///
     /// # Errors
-    /// When something is too large, the instance was forgotten meanwhile, or the disk refuses; then nothing has changed.
+    /// When something is too large, the instance was forgotten meanwhile or is a name too many, or the disk refuses; then nothing has changed.
     pub async fn update(
         &self,
         id: &InstanceId,
@@ -330,6 +331,7 @@ impl Inner {
     }
 
     fn write(&self, id: &InstanceId, path: &Path, content: &Content) -> Result<(), RoamingError> {
+        admit(&self.dir, id)?;
         let dir = self.of(id);
         sys::create_private_dir(&dir).map_err(failed("make", &dir))?;
         let bytes = content.encode().map_err(failed("encode", path))?;

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::names::admit;
 use super::roaming::{Life, Roaming};
 use crate::model::{DiskUse, InstanceId};
 use crate::sys;
@@ -25,7 +26,7 @@ const MAX_FILE: u64 = 64 << 10;
 const MINT_KEY: &str = "mint-key";
 
 /// The file whose time is that of the last use.
-const LAST_USED: &str = "last-used";
+pub(super) const LAST_USED: &str = "last-used";
 
 /// The file with what its files take on the disk; its time is that of the count.
 const DISK: &str = "disk.json";
@@ -113,11 +114,12 @@ impl StateStore {
     /// Remembers what `id` opened.
     ///
     /// # Errors
-    /// When the disk is full or refuses, or `life` is over; the old record stays.
+    /// When the disk is full or refuses, `life` is over, or it is a name too many; the old record stays.
     pub fn set_last_opened(&self, id: &InstanceId, life: Life, opened: &LastOpened) -> Result<(), StoreError> {
         if self.last_opened(id) == *opened {
             return Ok(());
         }
+        admit(&self.dir, id)?;
         self.write(&self.prepared(id, life, "last-opened.json")?, opened)
     }
 
@@ -179,8 +181,9 @@ impl StateStore {
     /// after, because the workbench throws away what it cannot unseal.
     ///
     /// # Errors
-    /// When it cannot be stored: a key that is gone tomorrow would be worse than none. And when `life` is over.
+    /// When it cannot be stored: a key that is gone tomorrow would be worse than none. And when `life` is over, or it is a name too many.
     pub fn mint_key(&self, id: &InstanceId, life: Life) -> Result<[u8; KEY_BYTES], StoreError> {
+        admit(&self.dir, id)?;
         let Prepared { path, _writing } = self.prepared(id, life, MINT_KEY)?;
         for _ in 0..2 {
             match read(&path) {

@@ -248,3 +248,17 @@ fn who_starts_it_again_comes_back_to_what_was_asked_for() {
     }
     assert_eq!(daemon.send("POST", "/i/alice/api/v1/code/start", &[]).json()["instance"], "alice", "a program is told the state");
 }
+
+#[test]
+fn made_up_names_fill_no_disk_and_keep_nobody_out() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let key = |name: &str| daemon.send("POST", &format!("/i/{name}/api/v1/code/mint-key"), &[]);
+    let refused = (0..).map(|n| key(&format!("made-up-{n}"))).take(1000).find(|answer| answer.status != 200).expect("an end");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "too_many_instances"));
+    assert_eq!(key("alice").status, 503);
+    assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
+    let sealed = key("alice");
+    assert_eq!((sealed.status, sealed.body.len()), (200, 32), "who is there is no made-up name");
+    assert_eq!(key("made-up-0").status, 200);
+}
