@@ -77,7 +77,9 @@ fn what_is_drawn_and_alerted_on_exists() {
     }
     std::fs::remove_file(engine.path().join("node")).unwrap();
     let text = eventually("the end of alice's run", || {
-        Some(scrape(address)).filter(|text| text.contains("instance_ends_total{cause=\"crashed\"} 1"))
+        // The engine is looked at once a second at most.
+        let known = |text: &String| text.contains("instance_ends_total{cause=\"crashed\"} 1") && text.contains("engine_missing");
+        Some(scrape(address)).filter(known)
     });
     for (series, expected) in [
         ("hoody_code_requests_total{route=\"workbench\",status=\"2xx\"}", 1.0),
