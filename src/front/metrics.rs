@@ -17,6 +17,7 @@ use super::app::App;
 use super::disks;
 use super::gate;
 use super::handlers::health;
+use super::vitals::Found;
 use crate::auth::HostPolicy;
 use crate::model::{HostName, InstanceId};
 use crate::proxy::Body;
@@ -71,7 +72,7 @@ async fn snapshot(app: &App) -> Registry {
     process(app, &mut registry);
     let ours = registry.sub_registry_with_prefix("hoody_code");
     service(app, ours).await;
-    host(app, ours);
+    host(ours);
     merged(ours);
     instances(app, ours).await;
     registry
@@ -91,7 +92,10 @@ fn process(app: &App, registry: &mut Registry) {
 
 async fn service(app: &App, registry: &mut Registry) {
     let census = app.instances.census();
-    let (used, reasons) = health::state(app, &census).await;
+    let Found { used, free, reasons } = health::state(app, &census).await;
+    if let Some(free) = free {
+        registry.register_with_unit("data_dir_free", "Room where instances' state is kept", Unit::Bytes, gauge(free));
+    }
     registry.register_with_unit("heap", "Memory that the allocator has handed out", Unit::Bytes, gauge(used.heap));
     registry.register("healthy", "1 when the service can do its work, else 0", gauge(u64::from(reasons.is_empty())));
     let degraded = reasons.iter().map(|reason| ([("reason", *reason)], 1));
@@ -106,10 +110,7 @@ async fn service(app: &App, registry: &mut Registry) {
     registry.register("tunnels_open", "Websockets that are open", gauge(app.tunnels.len() as u64));
 }
 
-fn host(app: &App, registry: &mut Registry) {
-    if let Ok(free) = sys::free_disk(&app.live().config.server.data_dir) {
-        registry.register_with_unit("data_dir_free", "Room where instances' state is kept", Unit::Bytes, gauge(free));
-    }
+fn host(registry: &mut Registry) {
     let (shares, seconds) = (Family::<_, FloatGauge>::default(), Family::<_, FloatCounter>::default());
     for resource in sys::PRESSURES {
         let Some(pressure) = sys::pressure(resource) else { continue };

@@ -20,7 +20,15 @@ const FRESH: Duration = Duration::from_secs(1);
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What takes system calls, and a disk, to find out.
-type Found = (sys::Resources, Vec<&'static str>);
+#[derive(Clone)]
+pub(super) struct Found {
+    /// What the process uses.
+    pub(super) used: sys::Resources,
+    /// Bytes that still fit where instances' state is kept.
+    pub(super) free: Option<u64>,
+    /// What is wrong, in the words of health.
+    pub(super) reasons: Vec<&'static str>,
+}
 
 /// The last look at what the process uses and at what its disk does.
 pub(super) struct Vitals {
@@ -41,7 +49,7 @@ impl Vitals {
         last.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, found)| found.clone())
     }
 
-    /// What there is, and what is wrong with it, in the words of health.
+    /// What there is, and what is wrong with it.
     pub(super) async fn look(&self, app: &App) -> Found {
         if let Some(found) = self.fresh() {
             return found;
@@ -61,7 +69,7 @@ impl Vitals {
             Some(found)
         };
         let found = tokio::time::timeout(DISK_PATIENCE, looking).await.ok().flatten();
-        found.unwrap_or_else(|| (sys::Resources::unknown(), vec!["data_dir_not_writable"]))
+        found.unwrap_or_else(|| Found { used: sys::Resources::unknown(), free: None, reasons: vec!["data_dir_not_writable"] })
     }
 }
 
@@ -73,10 +81,11 @@ fn look(engine: &Engine, data_dir: &Path) -> Found {
     if !engine.node().is_file() || !engine.root().is_dir() {
         reasons.push("engine_missing");
     }
-    match sys::free_disk(data_dir) {
-        Ok(free) if free < LEAST_DISK => reasons.push("disk_full"),
-        Ok(_) => {}
-        Err(_) => reasons.push("data_dir_missing"),
+    let free = sys::free_disk(data_dir).ok();
+    match free {
+        Some(free) if free < LEAST_DISK => reasons.push("disk_full"),
+        Some(_) => {}
+        None => reasons.push("data_dir_missing"),
     }
     // Without a name: nothing of it is left, whatever happens.
     if tempfile::tempfile_in(data_dir).is_err() {
@@ -85,5 +94,5 @@ fn look(engine: &Engine, data_dir: &Path) -> Found {
     if used.fds.saturating_mul(10) > used.fd_limit.saturating_mul(9) {
         reasons.push("descriptors_exhausted");
     }
-    (used, reasons)
+    Found { used, free, reasons }
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::super::answer::json;
 use super::super::app::{App, Context};
+use super::super::vitals::Found;
 use crate::proxy::Body;
-use crate::sys;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,7 +53,7 @@ pub(super) async fn answer(context: &Context, headers: &HeaderMap) -> Response<B
 /// The same for whoever has asked at `ip`; none for a unix socket.
 pub(in super::super) async fn report(app: &App, ip: Option<IpAddr>, headers: &HeaderMap) -> Response<Body> {
     let census = app.instances.census();
-    let (used, reasons) = state(app, &census).await;
+    let Found { used, reasons, .. } = state(app, &census).await;
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         service: "hoody-code",
@@ -75,11 +75,11 @@ pub(in super::super) async fn report(app: &App, ip: Option<IpAddr>, headers: &He
     response
 }
 
-/// What we use, and what keeps us from doing our work; nothing when all is well.
-pub(in super::super) async fn state(app: &App, census: &ByState) -> (sys::Resources, Vec<&'static str>) {
-    let (used, mut reasons) = app.vitals.look(app).await;
-    reasons.extend(find_reasons(app, census));
-    (used, reasons)
+/// What we use, and what keeps us from doing our work; no reasons when all is well.
+pub(in super::super) async fn state(app: &App, census: &ByState) -> Found {
+    let mut found = app.vitals.look(app).await;
+    found.reasons.extend(find_reasons(app, census));
+    found
 }
 
 /// What keeps the service from doing its work, if only for the next one who comes.
