@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::engine::extensions::{Place, work};
-use crate::model::{ExtensionJob, Port};
+use crate::engine::workspace::remember;
+use crate::model::{AbsolutePath, ExtensionJob, Port};
 use crate::proto::place::SOCKET;
 use crate::proto::{AgentAnswer, AgentRequest};
 
@@ -25,6 +26,7 @@ pub(super) fn open(request: &AgentRequest, place: Option<&Place>) -> (AgentAnswe
         AgentRequest::Engine => connected(UnixStream::connect(SOCKET).map(OwnedFd::from)),
         AgentRequest::Port { port } => port_of_ours(*port),
         AgentRequest::Look { path } => (look(path.as_path()), None),
+        AgentRequest::Workspace { path, key } => (remembered(place, path, *key).map_or_else(|e| failed(&e), |()| AgentAnswer::Done), None),
         AgentRequest::Extensions { what } => connected(begin(what.clone(), place)),
         AgentRequest::Usage => (super::usage::usage().map_or_else(|e| failed(&e), |usage| AgentAnswer::Usage { usage }), None),
         AgentRequest::Disk => (super::disk::measure().map_or_else(|e| failed(&e), |disk| AgentAnswer::Disk { disk }), None),
@@ -34,10 +36,19 @@ pub(super) fn open(request: &AgentRequest, place: Option<&Place>) -> (AgentAnswe
 
 /// Begins a job in a thread of its own, which goes on when the front has gone away.
 fn begin(job: ExtensionJob, place: Option<&Place>) -> io::Result<OwnedFd> {
-    let place = place.cloned().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
+    let place = place.cloned().ok_or_else(unsupported)?;
     let (ours, theirs) = UnixStream::pair()?;
     std::thread::Builder::new().name("extensions".to_owned()).spawn(move || work(&place, job, ours))?;
     Ok(theirs.into())
+}
+
+fn remembered(place: Option<&Place>, path: &AbsolutePath, key: i32) -> io::Result<()> {
+    remember(place.ok_or_else(unsupported)?, path, key)
+}
+
+/// There is no engine's command line to tell where things are.
+fn unsupported() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOSYS)
 }
 
 fn connected(result: io::Result<OwnedFd>) -> (AgentAnswer, Option<OwnedFd>) {

@@ -7,6 +7,7 @@
 //! - [`command`]: arguments and environment of one start.
 //! - [`processes`]: which processes of an instance are its own, and which the user's.
 //! - `connection`: end what a page has left behind.
+//! - [`workspace`]: what is remembered of a workspace file.
 //! - [`extensions`]: what is installed in an instance, and how that is changed.
 //!
 //! Nothing here knows users, HTTP or units. The command line, the launchers and the broker call it.
@@ -33,6 +34,7 @@ pub mod processes;
 pub mod store;
 #[cfg(feature = "front")]
 pub mod warm;
+pub mod workspace;
 
 #[cfg(all(test, feature = "front"))]
 mod tests;

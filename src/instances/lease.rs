@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::instance::Instance;
 use super::machine::Event;
 use crate::launch::Connector;
-use crate::model::{ExtensionJob, InstanceId, Port};
+use crate::model::{AbsolutePath, ExtensionJob, InstanceId, Port};
 use crate::sys::Stream;
 
 /// While it is held the instance counts as used; the last one dropped starts the idle clock.
@@ -56,6 +56,14 @@ impl Lease {
     /// When the instance cannot be reached.
     pub async fn extensions(&self, job: ExtensionJob) -> io::Result<Stream> {
         self.connector.extensions(job).await
+    }
+
+    /// Has VS Code remember a workspace file as it is now; see [`Connector::remember_workspace`].
+    ///
+    /// # Errors
+    /// When that cannot be done, or takes long.
+    pub async fn remember_workspace(&self, path: AbsolutePath, key: i32) -> io::Result<()> {
+        self.connector.remember_workspace(path, key).await
     }
 
     /// A way to connect to `port` on its loopback, good as [`Self::connect_engine`]'s is.

@@ -93,6 +93,10 @@ impl Connector for Way {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 
+    fn remember_workspace(&self, _: AbsolutePath, _: i32) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(async {
             assert!(!self.0.frozen.lock().unwrap().contains(&self.1), "{} cannot answer", self.1);

@@ -191,6 +191,13 @@ pub trait Connector: Send + Sync + 'static {
     /// [`ExtensionNews`](crate::model::ExtensionNews), a line each; what is hung up on goes on.
     fn extensions(&self, job: ExtensionJob) -> BoxFuture<'_, io::Result<Stream>>;
 
+    /// Has VS Code remember the workspace file at `path`, whose number is `key`, as it is now; see
+    /// [`remember`](crate::engine::workspace::remember).
+    ///
+    /// # Errors
+    /// When that cannot be done, or takes long.
+    fn remember_workspace(&self, path: AbsolutePath, key: i32) -> BoxFuture<'_, io::Result<()>>;
+
     /// What it uses at this moment, and how much of that is the user's.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::{Connector, Exit, Known, LaunchError, Launched, Launcher, Left, PathKind};
 use crate::engine::extensions::{Place, work};
+use crate::engine::workspace::remember;
 use crate::engine::{self, Engine, ServerDirs, ServerOptions};
 use crate::model::{AbsolutePath, DiskUse, EndCause, ExtensionJob, Gallery, InstanceId, Port, Usage};
 use crate::sys::{self, Dir, Pid, Stream, TreeLimits, TreeMeter};
@@ -295,6 +296,12 @@ impl Connector for ProcessConnector {
             std::thread::Builder::new().name("extensions".to_owned()).spawn(move || work(&place, job, theirs))?;
             Stream::from_fd(ours.into())
         })
+    }
+
+    fn remember_workspace(&self, path: AbsolutePath, key: i32) -> BoxFuture<'_, io::Result<()>> {
+        let place = self.place.clone();
+        let work = move || remember(&place.ok_or(io::ErrorKind::Unsupported)?, &path, key);
+        Box::pin(async { timeout(LOOK_DEADLINE, tokio::task::spawn_blocking(work)).await?.map_err(io::Error::other)? })
     }
 
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {

@@ -306,6 +306,16 @@ impl Connector for Agent {
         Box::pin(self.open(AgentRequest::Extensions { what: job }))
     }
 
+    fn remember_workspace(&self, path: AbsolutePath, key: i32) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            match self.ask_soon(&AgentRequest::Workspace { path, key }).await? {
+                AgentAnswer::Done => Ok(()),
+                AgentAnswer::Failed { errno } => Err(io::Error::from_raw_os_error(errno)),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        })
+    }
+
     fn usage(&self) -> BoxFuture<'_, io::Result<Usage>> {
         Box::pin(usage::of(self))
     }

@@ -27,6 +27,13 @@ pub enum AgentRequest {
         /// Which.
         path: AbsolutePath,
     },
+    /// VS Code shall remember a workspace file as it is now.
+    Workspace {
+        /// The file.
+        path: AbsolutePath,
+        /// VS Code's number for it; see [`key`](crate::engine::workspace::key).
+        key: i32,
+    },
     /// A connection on which a job on the extensions is told of, as [`ExtensionNews`](crate::model::ExtensionNews).
     Extensions {
         /// Which job.
@@ -48,6 +55,8 @@ pub enum AgentRequest {
 pub enum AgentAnswer {
     /// The connection comes with this packet.
     Connected,
+    /// It was done.
+    Done,
     /// A directory is there.
     Directory,
     /// Something else is there.

@@ -30,6 +30,7 @@ test('a last opened folder that is gone opens an empty window', scene(async ({ d
   const page = await visit(`${daemon.url}?folder=${gone}`);
   await shows(page, 'notes.txt');
   page.watch.leave();
+  page.watch.leave();
   await page.goto('about:blank');
   fs.rmSync(gone, { recursive: true });
   const other = await profile();
@@ -50,18 +51,34 @@ test('a folder that is not there is a page that says so', scene(async ({ daemon,
   assert.deepEqual(daemon.instance().pids(), [], 'nothing was started for it');
 }));
 
-test('a workspace opens with all of its folders, and opens again', scene(async ({ daemon, directory, project, visit }) => {
-  makeProject(path.join(directory, 'second'));
-  const workspace = path.join(directory, 'both.code-workspace');
-  fs.writeFileSync(workspace, JSON.stringify({ folders: [{ path: project }, { path: 'second' }] }));
-  const page = await visit(`${daemon.url}?workspace=${workspace}&folder=/nowhere`);
+test('a workspace opens with all of its folders, and opens again', scene(async ({ daemon, directory, project, profile, visit }) => {
+  for (const name of ['second', 'third']) makeProject(path.join(directory, name));
+  const workspace = path.join(directory, 'both (ü).code-workspace');
+  const folders = (...paths) => fs.writeFileSync(workspace, JSON.stringify({ folders: paths.map((path) => ({ path })) }));
+  folders(project, 'second');
+  const url = `${daemon.url}?${new URLSearchParams({ workspace })}`;
+  // Left while it opens: VS Code alone remembers a workspace without folders then, and shows that the next time.
+  const hasty = await profile();
+  hasty.watch.expect(/lifecycle|The transaction has finished/);
+  await hasty.goto(url);
+  await hasty.locator('.monaco-workbench').waitFor({ state: 'attached' });
+  await hasty.context().close();
+
+  const page = await visit(`${url}&folder=/nowhere`);
   await shows(page, 'second');
   await shows(page, 'project');
   await picture(page, 'workspace');
-  // VS Code that is left while it reads a workspace for the first time remembers one without folders, and shows that the next time.
-  // Once git has found its branch, all of it has been read.
-  await page.locator('.statusbar-item', { hasText: 'main' }).first().waitFor();
+  // VS Code read what was put there for it: it has the same name for the workspace.
+  const user = path.join(daemon.instance().userData, 'User');
+  const own = await until('VS Code keeps something of it', () => fs.existsSync(`${user}/workspaceStorage`) && fs.readdirSync(`${user}/workspaceStorage`));
+  assert.deepEqual(own, fs.readdirSync(`${user}/caches/CachedConfigurations/workspaces`));
+
+  // Changed behind its back while nobody looks.
+  page.watch.leave();
+  await page.goto('about:blank');
+  folders('second', 'third');
   await visit(daemon.url, { page });
   assert.equal(new URL(page.url()).searchParams.get('workspace'), workspace);
-  await shows(page, 'second');
+  await shows(page, 'third');
+  assert.ok(!(await explorerRows(page)).includes('project'));
 }));

@@ -59,6 +59,11 @@ impl Place {
         })
     }
 
+    /// Where VS Code keeps what it remembers.
+    pub(in super::super) fn user_data(&self) -> &Path {
+        &self.user_data
+    }
+
     /// Extensions that came with the engine.
     fn built_in(&self) -> PathBuf {
         self.main.ancestors().nth(2).unwrap_or(Path::new("/")).join("extensions")

@@ -15,6 +15,7 @@ use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
 use super::{check_crowd, files, port, state, touch};
+use crate::engine::workspace;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
 use crate::proxy::{Body, Reply, forward, strip_request_cookies};
@@ -60,6 +61,7 @@ pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Resu
             Prepared::Wait(page) => return Ok(page),
         },
     };
+    remember_workspace(&context, &lease, &parameters).await;
     let pass = page_pass::script(&context, request.headers()).await?;
     let shaped = async {
         let page = fetch(&context, lease, &parameters, request).await?;
@@ -95,6 +97,15 @@ async fn wake(context: &Context, headers: &http::HeaderMap) -> Result<Option<Lea
         Begun::Running(lease) => Ok(Some(lease)),
         Begun::Starting if config.page.loader && is_navigation(headers) => Ok(None),
         Begun::Starting => Ok(Some(context.app.instances.acquire(&context.instance, config.instances.request_wait).await?)),
+    }
+}
+
+/// Without it the page may come up without the workspace's folders. With none the page still opens, as VS Code does by itself.
+async fn remember_workspace(context: &Context, lease: &Lease, parameters: &Parameters) {
+    let (Some(path), Ok(host)) = (&parameters.workspace, context.forwarded.host.to_str()) else { return };
+    let _turn = context.app.asides.take(&context.instance).await;
+    if let Err(e) = lease.remember_workspace(path.clone(), workspace::key(host, path)).await {
+        tracing::debug!(instance = %context.instance, "VS Code may show this workspace without its folders: {e}");
     }
 }
 

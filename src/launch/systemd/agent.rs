@@ -12,7 +12,7 @@ use crate::proto::{AgentAnswer, AgentRequest, BrokerRequest, MAX_AGENT_PACKET};
 use crate::sys::{PacketSocket, Stream};
 
 /// How long opening a socket may take. The agent's own limit is two seconds.
-pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The most connections that are kept for the next question.
 const MOST_IDLE: usize = 4;
@@ -60,11 +60,15 @@ impl Agent {
         Ok(answered)
     }
 
-    /// What the engine has printed last. An agent that is older than the question hangs up on it.
+    /// What the agent answers without a descriptor. One that is older than the question hangs up on it.
+    pub(super) async fn ask_soon(&self, request: &AgentRequest) -> io::Result<AgentAnswer> {
+        Ok(tokio::time::timeout(DEADLINE, self.ask(request)).await??.0)
+    }
+
+    /// What the engine has printed last.
     pub(super) async fn last_lines(&self) -> io::Result<Vec<String>> {
-        let asking = tokio::time::timeout(DEADLINE, self.ask(&AgentRequest::Log));
-        match asking.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-            (AgentAnswer::Log { lines }, _) => Ok(lines),
+        match self.ask_soon(&AgentRequest::Log).await? {
+            AgentAnswer::Log { lines } => Ok(lines),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the agent answered nonsense")),
         }
     }

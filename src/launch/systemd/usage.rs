@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::agent::{Agent, DEADLINE};
+use super::agent::Agent;
 use crate::model::{DiskUse, InstanceId, Usage};
 use crate::proto::unit::{HIERARCHY, SLICE_PATH, control_group};
 use crate::proto::{AgentAnswer, AgentRequest};
@@ -20,10 +20,9 @@ const LEFT: u64 = 15;
 
 /// What the instance of `agent` uses.
 pub(super) async fn of(agent: &Agent) -> io::Result<Usage> {
-    let asking = tokio::time::timeout(DEADLINE, agent.ask(&AgentRequest::Usage));
-    let usage = match asking.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-        (AgentAnswer::Usage { usage }, _) => usage.harmless(),
-        (AgentAnswer::Failed { errno }, _) => return Err(io::Error::from_raw_os_error(errno)),
+    let usage = match agent.ask_soon(&AgentRequest::Usage).await? {
+        AgentAnswer::Usage { usage } => usage.harmless(),
+        AgentAnswer::Failed { errno } => return Err(io::Error::from_raw_os_error(errno)),
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
     Ok(recount(&agent.id, usage))
