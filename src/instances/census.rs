@@ -27,12 +27,12 @@ impl Instances {
         counts.into_iter().collect()
     }
 
-    /// How many could not be started when they were wanted last. A crash in mid-run does not count: the next request mends it.
+    /// How many could not be started when they were wanted last. What ended in mid-run does not count: the next request mends a crash, and
+    /// the rest was meant.
     pub fn unstartable(&self) -> usize {
-        let failed_start = |state: &InstanceState| match state {
-            InstanceState::Failed { cause } => !matches!(cause, FailureCause::Crashed { .. } | FailureCause::NoRoom),
-            _ => false,
-        };
+        use FailureCause::{DiedEarly, Launch, Timeout};
+        let failed_start =
+            |state: &InstanceState| matches!(state, InstanceState::Failed { cause: Launch { .. } | DiedEarly { .. } | Timeout { .. } });
         self.table().values().filter(|instance| instance.peek(|status| failed_start(&status.state))).count()
     }
 

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::instance::Instance;
+use super::instance::{Instance, Status};
 use super::machine::Event;
 use crate::launch::Connector;
-use crate::model::{AbsolutePath, ExtensionJob, InstanceId, Port};
+use crate::model::{AbsolutePath, ExtensionJob, InstanceId, InstanceState, Port};
 use crate::sys::Stream;
 
 /// While it is held the instance counts as used; the last one dropped starts the idle clock.
@@ -39,6 +40,13 @@ impl Lease {
     /// Which run of it: connections of an earlier run are of no use for a later one.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Waits until its run is known to have ended, for `patience` at most; whether it has.
+    pub async fn ended(&self, patience: Duration) -> bool {
+        let mut follow = self.instance.follow();
+        let over = |status: &Status| status.generation != self.generation || status.state != InstanceState::Running;
+        tokio::time::timeout(patience, follow.wait_for(over)).await.is_ok_and(|status| status.is_ok())
     }
 
     /// A way to connect to its engine, good without the lease for as long as this run lasts; it holds nothing of the run.

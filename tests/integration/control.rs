@@ -129,6 +129,16 @@ fn a_browser_that_comes_through_a_tunnel_brings_nobody_elses_orders() {
 }
 
 #[test]
+fn what_the_operator_has_stopped_is_no_failure_of_the_service() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(daemon.get("/?ew=1").status, 200);
+    assert_eq!(out(&run(&daemon, &["stop", "default"])), "default stopped\n");
+    let health = daemon.get("/api/v1/code/health");
+    assert_eq!((health.status, health.json()["status"].as_str().unwrap()), (200, "ok"));
+}
+
+#[test]
 fn the_daemons_health_and_its_sessions() {
     let engine = FakeEngine::new();
     let daemon = with_password(&engine, "secret", "");

@@ -1,10 +1,11 @@
 //! What only the running engine can answer: its resources, and the websockets that an open editor lives on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
@@ -24,13 +25,13 @@ use crate::telemetry::ACCESS;
 pub(super) async fn answer(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let patience = context.live.config.instances.request_wait;
     let lease = context.app.instances.acquire(&context.instance, patience).await?;
-    answer_by(context, lease, request).await
+    answer_by(context, lease, request, true).await
 }
 
 /// The same, but starts nothing: what a page of an earlier engine wants is no use of a later one.
 pub(super) async fn answer_if_running(context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let lease = context.app.instances.running(&context.instance).await?.ok_or_else(ApiError::not_found)?;
-    answer_by(context, lease, request).await
+    answer_by(context, lease, request, false).await
 }
 
 /// What `request` wants, when that is a file of an extension that comes with the engine: the running server would read the same file, for
@@ -58,11 +59,38 @@ pub(super) fn builtin<B>(app: &App, request: &Request<B>, html: bool, page: &Pag
     Some(response.map(Body::from))
 }
 
-async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+/// How long it may take until the end of an engine is known that has broken off a connection.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks the engine of `lease`. When it has ended before it could answer, and `restart` says so, its successor is asked: nobody has to see
+/// that something was killed.
+///
+/// # Errors
+/// When the engine breaks off and lives, or there is no successor.
+pub(super) async fn ask(context: &Context, lease: Lease, request: Request<Body>, restart: bool) -> Result<(Reply, Lease), ApiError> {
+    let again = (restart && request.method() == Method::GET && request.body().is_end_stream()).then(|| {
+        let mut again = Request::new(());
+        (*again.uri_mut(), *again.headers_mut()) = (request.uri().clone(), request.headers().clone());
+        again
+    });
+    let error = match forward(&context.app.upstreams.of(&lease), request, &context.forwarded).await {
+        Ok(reply) => return Ok((reply, lease)),
+        Err(error) => error,
+    };
+    let Some(again) = again else { return Err(error.into()) };
+    if !lease.ended(END_PATIENCE).await {
+        return Err(error.into());
+    }
+    drop(lease);
+    let lease = context.app.instances.acquire(&context.instance, context.live.config.instances.request_wait).await?;
+    let reply = forward(&context.app.upstreams.of(&lease), again.map(|()| Body::Empty), &context.forwarded).await?;
+    Ok((reply, lease))
+}
+
+async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming>, restart: bool) -> Result<Response<Body>, ApiError> {
     let upgrade = wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
     check_crowd(&context, upgrade.is_some())?;
     let config = &context.live.config;
-    let upstream = context.app.upstreams.of(&lease);
     let (mut parts, body) = request.into_parts();
     let token = parts.uri.query().and_then(ReconnectionToken::of_query);
     strip_instance(&mut parts, &context)?;
@@ -71,11 +99,13 @@ async fn answer_by(context: Context, lease: Lease, mut request: Request<Incoming
         // The engine knows only GET; the answer's body is dropped on the way out.
         parts.method = Method::GET;
     }
-    let body = while_signed_in(&context, IdleTimeout::new(body, config.limits.body_idle_timeout));
-    let exchange = forward(&upstream, Request::from_parts(parts, body), &context.forwarded);
+    let body =
+        if body.is_end_stream() { Body::Empty } else { while_signed_in(&context, IdleTimeout::new(body, config.limits.body_idle_timeout)) };
+    let exchange = ask(&context, lease, Request::from_parts(parts, body), restart);
     // An upload takes its time; the engine's resources have none.
     let reply = tokio::time::timeout(config.instances.request_wait.max(config.limits.body_idle_timeout), exchange).await;
-    match reply.map_err(|_| ApiError::no_answer())?? {
+    let (reply, lease) = reply.map_err(|_| ApiError::no_answer())??;
+    match reply {
         Reply::Response(response) => {
             let (mut parts, body) = response.into_parts();
             parts.headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));

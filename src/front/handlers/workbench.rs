@@ -14,11 +14,11 @@ use super::super::query::Parameters;
 use super::extension_view::{self, Prepared, Shape};
 use super::language;
 use super::open::{self, Opening};
-use super::{check_crowd, files, port, state, touch};
+use super::{check_crowd, engine, files, port, state, touch};
 use crate::engine::workspace;
 use crate::engine::{PageChanges, policy_nonce, rewrite};
 use crate::instances::{Begun, Lease};
-use crate::proxy::{Body, Reply, forward, strip_request_cookies};
+use crate::proxy::{Body, Reply, strip_request_cookies};
 
 /// The most bytes of a workbench page; the real one has about 4 kB.
 const MAX_PAGE: usize = 128 << 10;
@@ -131,8 +131,7 @@ async fn fetch(
         // would win, so the request carries only ours.
         set_locale_cookie(&mut parts.headers, locale.as_str());
     }
-    let upstream = context.app.upstreams.of(&lease);
-    match forward(&upstream, Request::from_parts(parts, Body::Empty), &context.forwarded).await? {
+    match engine::ask(context, lease, Request::from_parts(parts, Body::Empty), true).await?.0 {
         Reply::Response(mut response) => {
             if let Some(locale) = &parameters.locale {
                 // Without a Path the browser keeps it for the page's own, so that the language stays when the parameter is gone.
