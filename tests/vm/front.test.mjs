@@ -1,4 +1,4 @@
-// What the front does for an instance in which it has no right at all: ports, extensions; and the login of a fresh installation.
+// What the front does for an instance in which it has no right at all: ports, extensions, workspaces; and the login of a fresh installation.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -40,6 +40,14 @@ describe('through the front', { timeout: 240_000 }, () => {
     assert.deepEqual(await own(), []);
     const nonsense = await host.fetch('bob', api, { method: 'POST', body: 'no zip', headers: { 'Content-Type': 'application/octet-stream' } });
     assert.equal(nonsense.status, 400);
+  });
+
+  test('what VS Code remembers of a workspace is put right by the tenant itself', async () => {
+    const content = '{"folders":[{"path":"project"}]}';
+    await host.inside('alice', `echo -n '${content}' >~/x.code-workspace`);
+    assert.equal((await host.fetch('alice', '/?workspace=/home/user/x.code-workspace')).status, 200);
+    const found = await out('find /data/instances/alice/.hoody-code/user-data/User/caches -name workspace.json -uid $(stat -c %u /data/instances/alice) -exec cat {} +');
+    assert.deepEqual(JSON.parse(found), { content });
   });
 
   test('a fresh installation asks for the password that it has made', async () => {
