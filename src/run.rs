@@ -19,6 +19,7 @@ use crate::sys;
 use crate::telemetry::{self, Sink};
 
 /// Exit codes of sysexits(3).
+const EX_USAGE: u8 = 64;
 const EX_DATAERR: u8 = 65;
 const EX_SOFTWARE: u8 = 70;
 const EX_CANTCREAT: u8 = 73;
@@ -36,7 +37,14 @@ pub fn run() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "code") {
         words.remove(1);
     }
-    match Cli::parse_from(words).command {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
         Command::Serve(args) => serve(&args),
         Command::Engine(command) => match run_engine(&command) {
             Ok(()) => ExitCode::SUCCESS,
@@ -139,6 +147,11 @@ fn password_flags(args: &ServeArgs) -> Result<PasswordFlags, ConfigError> {
 }
 
 fn serve(args: &ServeArgs) -> ExitCode {
+    let has_password = args.password.is_some() || args.password_file.is_some() || args.hashed_password_file.is_some();
+    if has_password && args.auth.as_deref() == Some("none") {
+        eprintln!("hoody-code: --auth none asks nobody for a password: leave out one of the two");
+        return ExitCode::from(EX_USAGE);
+    }
     let password = match password_flags(args) {
         Ok(flags) => flags,
         Err(e) => return fail(EX_CONFIG, &e),

@@ -203,6 +203,10 @@ pub(super) async fn carry_out(app: &Arc<App>, order: Order, headers: &HeaderMap)
             done(id, "running")
         }
         Order::Stop(id) => {
+            // What is held is kept: a slip of the pen must not hold somebody who is yet to come.
+            if !rows(app).await?.iter().any(|row| row.id == *id) {
+                return Err(unknown());
+            }
             if !app.instances.hold(id).await {
                 return Err(ApiError::new(ErrorCode::Internal, "it does not end yet; that is tried until it has"));
             }

@@ -15,6 +15,7 @@ pub(super) mod logout;
 mod mint_key;
 pub(super) mod open;
 mod port;
+mod small;
 mod start;
 mod state;
 mod status;

@@ -16,8 +16,9 @@ use tokio::time::{Sleep, sleep};
 /// How long a client may take to notice.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The most that is read and thrown away.
-const MOST: usize = 256 << 10;
+/// The most that is read and thrown away: somewhat more than the largest body that is read whole, for clients that look for an answer only
+/// when they have sent all.
+const MOST: usize = 8 << 20;
 
 pub(super) struct Lingering<S> {
     stream: S,

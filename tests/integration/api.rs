@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Daemon, FakeEngine, eventually, real_engine, request};
+use crate::support::{Daemon, FakeEngine, eventually, exchange, read_response, real_engine, request};
 
 #[test]
 fn the_page_is_vs_code_with_our_configuration() {
@@ -110,6 +110,9 @@ fn health_has_all_nine_fields_and_can_say_no() {
     assert!(health["version"].is_string());
     // A monitor asks by whatever address it has.
     assert_eq!(daemon.send("GET", "/api/v1/code/health", &[("Host", "monitored.example.com")]).status, 200);
+    // So do load balancers that are older than the header.
+    let mut old = exchange(daemon.address, b"GET /api/v1/code/health HTTP/1.0\r\n\r\n");
+    assert_eq!(read_response(&mut old, false).unwrap().status, 200);
     std::fs::remove_file(engine.path().join("node")).unwrap();
     // What was found out a moment ago counts for everybody who asks.
     let answer = eventually("health is degraded", || Some(daemon.get("/api/v1/code/health")).filter(|answer| answer.status != 200));

@@ -55,9 +55,13 @@ fn instances_are_seen_and_managed() {
 fn a_stop_outlasts_the_daemon() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
+    assert_eq!(daemon.get("/i/bob/?ew=1").status, 200);
+    let daemon = Daemon::start_in(daemon.stop(), engine.path(), "", |_| {});
     assert_eq!(daemon.get("/i/alice/?ew=1").status, 200);
     assert_eq!(out(&run(&daemon, &["stop", "alice"])), "alice stopped\n");
     assert_eq!(out(&run(&daemon, &["stop", "bob"])), "bob stopped\n", "one that does not run is held as well");
+    assert_eq!(run(&daemon, &["stop", "alise"]).status.code(), Some(66));
+    assert_eq!(daemon.get("/i/alise/?ew=1").status, 200, "a slip of the pen holds nobody");
     let daemon = Daemon::start_in(daemon.stop(), engine.path(), "", |_| {});
     for id in ["alice", "bob"] {
         assert_eq!(daemon.get(&format!("/i/{id}/?ew=1")).code(), "instance_stopped", "{id}");
@@ -80,7 +84,7 @@ fn what_is_wrong_has_a_message_and_a_status() {
     };
     fails(&["show", "nobody"], 66, "no such instance");
     fails(&["remove", "nobody", "--purge"], 66, "no such instance");
-    fails(&["stop", "../etc"], 2, "1 to 63");
+    fails(&["stop", "../etc"], 64, "1 to 63");
     engine.behave("die");
     fails(&["start", "alice"], 75, "ended before it answered");
     // There is one user for all here, and no snapshots.

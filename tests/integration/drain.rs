@@ -77,7 +77,7 @@ fn what_cannot_be_meant_is_refused() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
     for words in [&["drain", "--deadline", "soon"][..], &["drain", "--off", "--wait"]] {
-        assert_eq!(command(&daemon, words).status.code(), Some(2), "{words:?}");
+        assert_eq!(command(&daemon, words).status.code(), Some(64), "{words:?}");
     }
     assert_eq!(daemon.get("/api/v1/drain").status, 404, "not on the public listener");
 }

@@ -78,3 +78,16 @@ fn bodies_have_a_deadline_between_their_pieces() {
     let answer = read_response(&mut stalled, false);
     assert!(answer.as_ref().is_none_or(|answer| answer.status >= 400), "{answer:?}");
 }
+
+#[test]
+fn what_is_announced_as_too_large_is_not_asked_for() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    let head = format!(
+        "POST /api/v1/code/extensions HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n",
+        daemon.address
+    );
+    let mut stream = exchange(daemon.address, head.as_bytes());
+    let answer = read_response(&mut stream, false).unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (413, "too_large"));
+}

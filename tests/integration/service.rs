@@ -207,6 +207,7 @@ fn what_cannot_be_served_is_said_in_one_line() {
         (&["--listen", "127.0.0.1:0", "--password-file", "/x", "--hashed-password-file", "/y"][..], 78, "say one of"),
         (&["--listen", "https://127.0.0.1:0"][..], 78, "needs [tls]"),
         (&["--auth", "none", "--listen", "0.0.0.0:0"][..], 78, "open to everybody"),
+        (&["--auth", "none", "--listen", "127.0.0.1:0", "--password", "x"][..], 64, "leave out one of the two"),
         (&["--auth", "none", "--listen", "nowhere"][..], 78, "neither ADDR:PORT nor unix:PATH"),
         (&["--auth", "none", "--listen", "127.0.0.1:0", "--config", "/no/such.toml"][..], 78, "/no/such.toml"),
         (&["--auth", "none", "--listen", "127.0.0.1:0", "--launcher", "magic"][..], 78, "magic"),

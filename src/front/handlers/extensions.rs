@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response};
 use http_body::Frame;
-use http_body_util::{BodyExt, Limited, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -17,7 +17,7 @@ use super::super::access::session_over;
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
-use super::{check_crowd, while_signed_in};
+use super::{check_crowd, small, while_signed_in};
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
 use crate::proxy::{Body, BoxError, Guarded, IdleTimeout};
@@ -132,9 +132,7 @@ async fn install(context: &Context, request: Request<Incoming>) -> Result<Respon
     }
     let wants_events = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     let follow = if is_json {
-        let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
-        let body = Limited::new(body, MAX_JSON).collect().await;
-        let body = body.map_err(|_| ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_JSON} bytes of JSON")))?.to_bytes();
+        let body = small::read(request.into_body(), MAX_JSON, context.live.config.limits.header_timeout).await?;
         let wish: Wish = serde_json::from_slice(&body).map_err(invalid)?;
         begin_install(context, acquire(context).await?, wish.id)?
     } else {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -20,6 +19,7 @@ use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
 use super::extension_view;
 use super::open::aside;
+use super::small;
 use crate::auth::{Attempt, AuthError, Client, Outcome, Session, Token};
 use crate::model::{InvalidPassword, Password};
 use crate::proxy::Body;
@@ -229,15 +229,7 @@ async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<
         "application/x-www-form-urlencoded" => false,
         _ => return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "a password comes as a form or as JSON")),
     };
-    let body = Limited::new(body, MOST_BODY);
-    let read = tokio::time::timeout(context.live.config.limits.header_timeout, body.collect()).await;
-    let read = read.map_err(|_| ApiError::new(ErrorCode::BadRequest, "the request's body took too long"))?;
-    let bytes = read.map_err(|e| {
-        let too_large = e.is::<http_body_util::LengthLimitError>();
-        let code = if too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
-        ApiError::new(code, "the request's body cannot be read")
-    })?;
-    let bytes = bytes.to_bytes();
+    let bytes = small::read(body, MOST_BODY, context.live.config.limits.header_timeout).await?;
     if is_json {
         return serde_json::from_slice(&bytes).map_err(|_| ApiError::new(ErrorCode::BadRequest, "this is not JSON with a password in it"));
     }

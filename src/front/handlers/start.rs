@@ -1,7 +1,6 @@
 //! `POST /api/v1/code/start`: somebody wants an instance back that was stopped on purpose, or for want of memory or time.
 
 use http::{Request, Response, header};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
@@ -9,6 +8,7 @@ use super::super::access::{safe_page, to_root};
 use super::super::answer::{self, ApiError, json};
 use super::super::app::Context;
 use super::login::parse_form;
+use super::small;
 use crate::instances::Begun;
 use crate::model::InstanceId;
 use crate::proxy::Body;
@@ -43,8 +43,6 @@ async fn wanted(context: &Context, request: Request<Incoming>) -> String {
     if !kind.starts_with("application/x-www-form-urlencoded") {
         return String::new();
     }
-    let reading = tokio::time::timeout(context.live.config.limits.header_timeout, Limited::new(body, MOST_BODY).collect());
-    let Ok(Ok(read)) = reading.await else { return String::new() };
-    let bytes = read.to_bytes();
+    let Ok(bytes) = small::read(body, MOST_BODY, context.live.config.limits.header_timeout).await else { return String::new() };
     std::str::from_utf8(&bytes).map(|text| parse_form(text).to).unwrap_or_default()
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -20,7 +19,7 @@ use super::super::compress;
 use super::super::page_pass;
 use super::super::query::Parameters;
 use super::open::blocking;
-use super::while_signed_in;
+use super::{small, while_signed_in};
 use crate::assets::takes_gzip;
 use crate::instances::{News, RoamingError, Sender, Turn, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
@@ -98,13 +97,8 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Res
 async fn change(context: &Context, turn: &Turn, request: Request<Incoming>) -> Result<Changed, ApiError> {
     let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
     // What is sent piece by piece must not arrive after its sender was signed out, and the instance was given to somebody else.
-    let body = Limited::new(while_signed_in(context, body), MAX_BODY).collect();
-    let body = tokio::time::timeout(PATIENCE, body).await.map_err(|_| ApiError::new(ErrorCode::BadRequest, "the request took too long"))?;
-    let body = body.map_err(|e| match e.downcast::<http_body_util::LengthLimitError>() {
-        Ok(_) => ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_BODY} bytes at a time")),
-        Err(e) => ApiError::new(ErrorCode::BadRequest, format!("the request broke off: {e}")),
-    })?;
-    let changes: Changes = serde_json::from_slice(&body.to_bytes()).map_err(|e| ApiError::new(ErrorCode::BadRequest, e.to_string()))?;
+    let body = small::read(while_signed_in(context, body), MAX_BODY, PATIENCE).await?;
+    let changes: Changes = serde_json::from_slice(&body).map_err(|e| ApiError::new(ErrorCode::BadRequest, e.to_string()))?;
     if changes.page.len() > MAX_PAGE || changes.scopes.len() > MAX_SCOPES {
         return Err(ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_SCOPES} scopes, and {MAX_PAGE} bytes of a page's name")));
     }
