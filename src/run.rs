@@ -1,6 +1,6 @@
 //! From the command line to the command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -83,23 +83,34 @@ pub fn run() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(EX_CANTCREAT, &e),
         },
-        Command::Config(ConfigCommand::Check { file }) => check_config(file),
+        Command::Config(ConfigCommand::Check { file, json }) => check_config(&file, json),
         Command::Config(ConfigCommand::Show { file, json }) => show_config(file, json),
-        Command::Password => password(),
+        Command::Password { json } => password(json),
     }
 }
 
-fn check_config(file: PathBuf) -> ExitCode {
-    let checked = config::load(&Overrides { config: Some(file.clone()), ..Overrides::default() });
-    let config = match checked {
+fn check_config(file: &Path, json: bool) -> ExitCode {
+    let told = |error: Option<String>| {
+        if json {
+            println!("{:#}", serde_json::json!({ "file": file, "ok": error.is_none(), "error": error }));
+        }
+    };
+    let failed = |e: &dyn std::error::Error| {
+        told(Some(e.to_string()));
+        fail(EX_CONFIG, e)
+    };
+    let config = match config::load(&Overrides { config: Some(file.to_owned()), ..Overrides::default() }) {
         Ok(config) => config,
-        Err(e) => return fail(EX_CONFIG, &e),
+        Err(e) => return failed(&e),
     };
     // A service that cannot read its certificate does not start.
     if let Some(Err(e)) = config.tls.as_ref().map(front::check_certificate) {
-        return fail(EX_CONFIG, &e);
+        return failed(&e);
     }
-    println!("{}: can be used", file.display());
+    told(None);
+    if !json {
+        println!("{}: can be used", file.display());
+    }
     ExitCode::SUCCESS
 }
 
@@ -123,14 +134,18 @@ fn show_config(file: Option<PathBuf>, json: bool) -> ExitCode {
     }
 }
 
-fn password() -> ExitCode {
+fn password(json: bool) -> ExitCode {
     let password = match read_password() {
         Ok(password) => password,
         Err(e) => return fail(EX_DATAERR, &e),
     };
     match auth::hash_password(&password) {
         Ok(hash) => {
-            println!("{hash}");
+            if json {
+                println!("{:#}", serde_json::json!({ "hash": hash }))
+            } else {
+                println!("{hash}")
+            }
             ExitCode::SUCCESS
         }
         Err(e) => fail(EX_SOFTWARE, &e),

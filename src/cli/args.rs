@@ -64,7 +64,11 @@ pub enum Command {
     #[command(subcommand)]
     Engine(EngineCommand),
     /// Read a password (twice from a terminal, once from a pipe) and print its hash for the configuration.
-    Password,
+    Password {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Options of `serve`. They win over the configuration file.
@@ -118,6 +122,9 @@ pub enum EngineCommand {
         /// Move the tree instead of copying it.
         #[arg(long = "move")]
         move_tree: bool,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
         /// The directory of engines to work on.
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
@@ -135,6 +142,9 @@ pub enum EngineCommand {
     Remove {
         /// Its name, as `list` shows it.
         id: String,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
         /// The directory of engines to work on.
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
@@ -354,6 +364,9 @@ pub enum ConfigCommand {
         /// The file.
         #[arg(default_value = "/etc/hoody-code/config.toml")]
         file: PathBuf,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the configuration that a file makes, with every default, and without secrets.
     Show {

@@ -29,26 +29,31 @@ impl<'a> Row<'a> {
 /// As the store says.
 pub fn run(command: &EngineCommand) -> Result<(), EngineError> {
     match command {
-        EngineCommand::Add { path, node, id, move_tree, store } => {
+        EngineCommand::Add { path, node, id, move_tree, json, store } => {
             let tree = Tree::discover(path, node.as_deref())?;
             let options = AddOptions { id: id.clone(), move_tree: *move_tree, ..AddOptions::default() };
             let mut shown = Shown::default();
             let engine = open(store).add(&tree, &options, &mut |progress| shown.show(progress))?;
             shown.end();
-            say(engine.id());
+            if *json { say_json(&Row::of(&engine)) } else { say(engine.id()) }
         }
         EngineCommand::List { json, store } => {
             let engines = open(store).list()?;
             let rows: Vec<Row<'_>> = engines.iter().map(Row::of).collect();
             if *json {
-                say(&serde_json::to_string_pretty(&rows).unwrap_or_default());
+                say_json(&rows);
             } else {
                 for row in rows {
                     say(&format!("{:<40} {:<12} {}", row.id, row.version, row.path));
                 }
             }
         }
-        EngineCommand::Remove { id, store } => open(store).remove(id)?,
+        EngineCommand::Remove { id, json, store } => {
+            open(store).remove(id)?;
+            if *json {
+                say_json(&serde_json::json!({ "id": id, "removed": true }));
+            }
+        }
     }
     Ok(())
 }
@@ -60,6 +65,10 @@ fn open(dir: &Option<PathBuf>) -> Store {
 /// Standard output may be a closed pipe (`| head`): that is no reason to panic.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn say_json(value: &impl Serialize) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
 /// Progress for people: one line that moves on a terminal, one line per step elsewhere.

@@ -85,7 +85,11 @@ fn said(ask: &AskOptions, answer: &Value, what: &str, asked: &str) -> Result<(),
 pub fn run_open(args: &OpenArgs) -> Result<(), InstancesError> {
     let daemon = at_socket(&args.control);
     let progress = Progress::of(format!("starting {}", args.instance));
-    daemon.order(Method::POST, &format!("/api/v1/instances/{}/start", args.instance))?;
+    match daemon.order(Method::POST, &format!("/api/v1/instances/{}/start", args.instance)) {
+        // The daemon is elsewhere: its page starts the instance when it is opened.
+        Err(ClientError::Unreachable { .. }) if args.url.is_some() => {}
+        started => drop(started?),
+    }
     drop(progress);
     let base = match &args.url {
         Some(url) => url.trim_end_matches('/').to_owned(),

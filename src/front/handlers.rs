@@ -68,10 +68,10 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     if peer.spare && !matches!(route, Route::Of(_, Target::Health)) {
         return refused(ApiError::too_many_connections("the service"), name, client);
     }
-    // Monitors ask for health by whatever address they know.
+    // Monitors ask for health by whatever address they know, pages of other sites read the description.
     let trust = gate::Trust::of(&live.config);
     let admitted = match &route {
-        Route::Of(_, Target::Health) => Ok(()),
+        Route::Of(_, Target::Health | Target::Description) => Ok(()),
         Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, &trust),
         Route::Of(_, Target::SessionTransfer) => gate::check_transfer_origins(&request, &host, forwarded.proto, &trust),
         _ => gate::check_origins(&request, &host, forwarded.proto, &trust),
@@ -222,7 +222,12 @@ fn renewal(context: &Context, target: &Target, request: &Request<Incoming>) -> O
 
 fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Page) -> Response<Body> {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
+    let mut response = answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page));
+    if response.status() == StatusCode::FOUND && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        // What is sent goes on to the other address as it is.
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    }
+    response
 }
 
 /// Refuses a further client of an instance that has very many: each takes descriptors, of which all instances together have so many.

@@ -108,6 +108,9 @@ fn health_has_all_nine_fields_and_can_say_no() {
     assert_eq!(health["userAgent"], "HoodyMonitor/1.0");
     assert_eq!(health["instances"]["limit"], 7);
     assert!(health["version"].is_string());
+    let answer = daemon.send("GET", "/api/v1/code/health", &[("User-Agent", "Überwacher")]);
+    assert_eq!(answer.json()["userAgent"], "Überwacher");
+    assert_eq!((daemon.get("/i/alice?x=1").status, daemon.send("POST", "/i/alice?x=1", &[]).status), (302, 307));
     // A monitor asks by whatever address it has.
     assert_eq!(daemon.send("GET", "/api/v1/code/health", &[("Host", "monitored.example.com")]).status, 200);
     // So do load balancers that are older than the header.

@@ -199,6 +199,10 @@ fn extensions_and_open() {
     assert_eq!(url, format!("http://{}/i/alice/?folder=/home/me/a%20b&locale=fr\n", daemon.address));
     let url = out(&command(&["open", "--extension", "pub.two", "--url", "https://code.example.com/", "--no-browser"]));
     assert_eq!(url, "https://code.example.com/?extension=pub.two\n");
+    let elsewhere =
+        ["open", "--folder", "/a b", "--instance", "ida", "--url", "https://code.example.com", "--socket", "/nowhere", "--no-browser"];
+    let output = Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(elsewhere).output().unwrap();
+    assert_eq!(out(&output), "https://code.example.com/i/ida/?folder=/a%20b\n");
     assert_eq!(daemon.status("default")["state"], "running");
 }
 
@@ -211,6 +215,12 @@ fn a_configuration_is_checked_without_a_daemon() {
         Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["config", "check"]).arg(&file).output().expect("the program")
     };
     assert!(out(&check("[instances]\nmax_running = 3\n[class.exam]\nmemory_max = '1G'\n")).contains("can be used"));
+    for (text, ok) in [("", true), ("[nowhere]\n", false)] {
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_hoody-code")).args(["config", "check", "--json"]).arg(&file).output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((said["ok"].as_bool(), said["error"].is_null(), output.status.success()), (Some(ok), ok, ok), "{said}");
+    }
     for (text, word) in
         [("[instances]\nmax_runing = 3\n", "max_runing"), ("[class.exam]\nmemory_max = 'much'\n", "much"), ("[server\n", "config.toml")]
     {

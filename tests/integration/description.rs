@@ -61,6 +61,9 @@ fn the_description_is_served_to_everybody() {
     let answer = daemon.get("/i/alice/api/v1/code/openapi.json");
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     assert_eq!(answer.body, std::fs::read(stored()).unwrap());
+    let page_of_another_site = [("Origin", "https://viewer.example"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "cors")];
+    let answer = daemon.send("GET", "/api/v1/code/openapi.json", &page_of_another_site);
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("*")));
 }
 
 #[test]

@@ -95,9 +95,10 @@ fn a_password_on_the_command_line_works_and_is_warned_of() {
 #[test]
 fn the_password_command_prints_a_hash_that_opens() {
     let engine = FakeEngine::new();
-    let hash = |input: &[u8]| {
+    let hash_with = |words: &[&str], input: &[u8]| {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hoody-code"))
             .args(["code", "password"])
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -108,6 +109,9 @@ fn the_password_command_prints_a_hash_that_opens() {
         let output = child.wait_with_output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
+    let hash = |input: &[u8]| hash_with(&[], input);
+    let (_, json, _) = hash_with(&["--json"], b"secret\n");
+    assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["hash"].as_str().unwrap().starts_with("$argon2id$"));
     let (code, printed, _) = hash(b"p\xc3\xa4ss w\xc3\xb6rd\n");
     assert!(code == Some(0) && printed.starts_with("$argon2id$v=19$") && printed.lines().count() == 1, "{printed}");
     for (input, said) in
