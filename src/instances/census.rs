@@ -1,7 +1,41 @@
 //! How many instances there are, and how they do. Asked for by every health check and scrape.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::registry::Instances;
 use crate::model::{FailureCause, InstanceId, InstanceState};
+
+/// The states' names.
+const STATES: [&str; 5] = ["stopped", "starting", "running", "stopping", "failed"];
+
+/// How many instances are in each state, kept as they change: health is asked for often, and there may be thousands of instances.
+#[derive(Debug, Default)]
+pub(super) struct Tally([AtomicUsize; STATES.len()]);
+
+impl Tally {
+    /// One more in this state.
+    pub(super) fn enter(&self, state: &InstanceState) {
+        if let Some(count) = self.of(state) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// One less in this state. To be told after the state that it is in now: nobody who reads meanwhile misses it.
+    pub(super) fn leave(&self, state: &InstanceState) {
+        if let Some(count) = self.of(state) {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn of(&self, state: &InstanceState) -> Option<&AtomicUsize> {
+        let place = STATES.iter().position(|name| *name == state.name())?;
+        self.0.get(place)
+    }
+
+    fn read(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        STATES.into_iter().zip(&self.0).map(|(name, count)| (name, count.load(Ordering::SeqCst)))
+    }
+}
 
 impl Instances {
     /// Whether its processes stand still until somebody uses it.
@@ -16,15 +50,7 @@ impl Instances {
 
     /// How many instances are in each state, by the state's name.
     pub fn census(&self) -> std::collections::BTreeMap<&'static str, usize> {
-        // Asked for by every health check: nothing is copied or allocated per instance.
-        let mut counts = ["stopped", "starting", "running", "stopping", "failed"].map(|name| (name, 0));
-        for instance in self.table().values() {
-            let name = instance.peek(|status| status.state.name());
-            if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == name) {
-                *count += 1;
-            }
-        }
-        counts.into_iter().collect()
+        self.0.tally.read().collect()
     }
 
     /// How many could not be started when they were wanted last. What ended in mid-run does not count: the next request mends a crash, and

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::census::Tally;
 use super::idle::{Need, Step, Watch};
 use super::lease::Lease;
 use super::machine::{Action, Event, Machine};
@@ -20,6 +21,8 @@ pub(super) struct Instance {
     status: watch::Sender<Status>,
     /// Whoever tends those that nobody uses.
     idle: mpsc::UnboundedSender<InstanceId>,
+    /// Where it is counted, from its making to its end.
+    tally: Arc<Tally>,
 }
 
 pub(super) struct Cell {
@@ -53,7 +56,7 @@ pub struct Status {
 }
 
 impl Instance {
-    pub(super) fn new(id: InstanceId, machine: Machine, idle: mpsc::UnboundedSender<InstanceId>) -> Self {
+    pub(super) fn new(id: InstanceId, machine: Machine, idle: mpsc::UnboundedSender<InstanceId>, tally: Arc<Tally>) -> Self {
         let cell = Cell {
             machine,
             connector: None,
@@ -64,7 +67,9 @@ impl Instance {
             position: None,
             listed: false,
         };
-        Self { id, cell: Mutex::new(cell), turn: tokio::sync::Mutex::default(), status: watch::Sender::new(Status::initial()), idle }
+        let status = Status::initial();
+        tally.enter(&status.state);
+        Self { id, cell: Mutex::new(cell), turn: tokio::sync::Mutex::default(), status: watch::Sender::new(status), idle, tally }
     }
 
     pub(super) fn cell(&self) -> std::sync::MutexGuard<'_, Cell> {
@@ -95,6 +100,8 @@ impl Instance {
         let status = Status { state, generation: cell.machine.generation(), log, frozen, position };
         self.status.send_if_modified(|old| {
             let changed = *old != status;
+            self.tally.enter(&status.state);
+            self.tally.leave(&old.state);
             *old = status;
             changed
         });
@@ -161,6 +168,12 @@ impl Instance {
         let connector = cell.connector.clone()?;
         cell.machine.on(Event::LeaseTaken, Instant::now());
         Some(Lease::new(Arc::clone(self), cell.machine.generation(), connector))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.tally.leave(&self.status.borrow().state);
     }
 }
 

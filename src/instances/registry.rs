@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
+use super::census::Tally;
 use super::drain::DrainState;
 use super::error::AcquireError;
 use super::held::Held;
@@ -63,6 +64,8 @@ pub(super) struct Shared {
     settings: RwLock<Arc<Settings>>,
     pub(super) settings_changed: Notify,
     table: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    /// How many there are in each state.
+    pub(super) tally: Arc<Tally>,
     /// The highest generation of an instance that is not in the table any more. New ones count from there: what is kept of a run that
     /// was, under its id and generation, is never taken for that of one that is.
     forgotten: AtomicU64,
@@ -102,6 +105,7 @@ impl Instances {
             settings: RwLock::new(Arc::new(settings)),
             settings_changed: Notify::new(),
             table: Mutex::default(),
+            tally: Arc::default(),
             forgotten: AtomicU64::new(0),
             crowded: Mutex::default(),
             active: AtomicUsize::new(0),
@@ -350,7 +354,7 @@ impl Shared {
     /// A new one, not in the table yet.
     pub(super) fn instance(&self, id: InstanceId, mut machine: Machine) -> Instance {
         machine.count_from(self.forgotten.load(Ordering::SeqCst));
-        Instance::new(id, machine, self.idle.clone())
+        Instance::new(id, machine, self.idle.clone(), Arc::clone(&self.tally))
     }
 
     /// To be called before `instance` goes from the table.

@@ -8,23 +8,24 @@ import { nameOf, openBrowser, pairsFor, visit } from './studio.mjs';
 import { availableMb, cpuAtRest } from './usage.mjs';
 
 /** How many are opened at the same time. */
-const AT_ONCE = Number(process.env.DENSITY_AT_ONCE ?? 4);
+export const AT_ONCE = Number(process.env.DENSITY_AT_ONCE ?? 4);
 /** How long somebody stays after the last recorded word was said. */
 const STAY_MS = 1000;
 /** CPU at rest is looked at for this long. */
 export const REST_SECONDS = Number(process.env.DENSITY_REST ?? 20);
 /** What a host may take, in MB, and what has to be left to the machine. */
 const MOST_MB = Number(process.env.DENSITY_MOST_MB ?? 12 * 1024);
-const LEAST_LEFT_MB = 3 * 1024;
+export const LEAST_LEFT_MB = 3 * 1024;
 /** How many are come back to, of each kind. */
 const RETURNS = 5;
 /** How long after the last one has left is looked at a host that keeps everything. */
-const SETTLE_SECONDS = 10;
+export const SETTLE_SECONDS = 10;
 
 /** Even ones close, odd ones vanish. */
 const vanishes = (number) => number % 2 === 1;
 
-async function openAndLeave(host, recording, number) {
+/** Opens the instance of that number, stays a moment and leaves it. Gives the ms until it was usable. */
+export async function openAndLeave(host, recording, number) {
   const id = nameOf(number);
   const began = performance.now();
   const { address } = await host.prepare(id);

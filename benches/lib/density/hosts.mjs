@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { startCodeServer } from '../code-server.mjs';
 import { startDaemon, understands } from '../daemon.mjs';
-import { tempDir } from '../processes.mjs';
+import { environment, tempDir, tree } from '../processes.mjs';
 import { get } from '../wire.mjs';
 import { diskMb, members, usage } from './usage.mjs';
 
@@ -45,7 +45,7 @@ function sweep(root) {
 
 /**
  * One daemon of ours. What every host has: `prepare(id)` makes an instance ready to be opened and gives its `address` and the
- * `path` of its page; `usage()`; `disk(id)` in MB; `restingKinds`, the processes that are there when all are at rest.
+ * `path` of its page; `server(id)`, the process of its engine; `usage()`; `disk(id)` in MB; `running()`, how many run.
  */
 export async function startOurs(policy, more = '') {
   const daemon = await startDaemon('dense', {}, `[instances]\nmax_running = 250\n${policy.config}\n[limits]\nconnections = 4096\n${more}`);
@@ -58,6 +58,12 @@ export async function startOurs(policy, more = '') {
     pids: () => [daemon.pid],
     async prepare(id) {
       return { address: daemon.address, path: `/i/${id}/?folder=${encodeURIComponent(folderOf(root, id))}` };
+    },
+    server(id) {
+      const dir = path.join(daemon.dataDir, 'instances', id);
+      const found = tree(daemon.pid).find(({ pid, parent }) => parent === daemon.pid && environment(pid).HOODY_CODE_INSTANCE_DIR === dir);
+      if (!found) throw new Error(`${id} does not run`);
+      return found.pid;
     },
     usage: () => usage([daemon.pid], root),
     disk: (id) => diskMb(path.join(daemon.dataDir, 'instances', id)),
@@ -91,6 +97,7 @@ export function startPeer(engine, entry) {
       }
       return { address: server.address, path: `/?folder=${encodeURIComponent(folderOf(root, id))}` };
     },
+    server: (id) => servers.get(id).pid,
     usage: () => usage([...servers.values()].map((server) => server.pid), root),
     disk: (id) => diskMb(path.join(root, id)),
     running: async () => servers.size,

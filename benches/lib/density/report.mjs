@@ -71,6 +71,20 @@ function browserTable(hosts) {
   return rows.length > 1 && ['in a real browser: first visit, and back after it was left', table(rows)];
 }
 
+/** Of each host: together, and of one instance. */
+function keptTable(kept) {
+  const rows = [['', 'processes', 'private', 'PSS', 'CPU', 'of one: processes', 'private', 'PSS', 'CPU']];
+  const lines = [];
+  for (const [name, one] of Object.entries(kept)) {
+    const each = (value) => value / Math.max(1, one.jobs);
+    rows.push([`${name}, ${one.jobs}`, show(one.processes), gb(one.privateMb), gb(one.pssMb), `${show(one.cpuPercent, 2)} %`,
+      show(each(one.processes), 1), gb(each(one.privateMb)), gb(each(one.pssMb)), `${show(each(one.cpuPercent), 3)} %`]);
+    lines.push(`  ${name}: ${Object.entries(one.kinds).map(([kind, count]) => `${count} ${kind} (${gb(one.byKind[kind])})`).join(', ')}`);
+    if (one.policy) lines.push(`  ${name}'s idle policy: [instances] ${one.policy.replace(/\n/g, ', ')}; trimmed after ${show(one.restSeconds)} s`);
+  }
+  return ['left with a job of the user\'s in each, half closed and half vanished; CPU in percent of one core', table(rows), ...lines];
+}
+
 function checkTable(checks) {
   const rows = [['', 'browser', 'client', 'of it', 'the same processes', 'requests, messages said']];
   for (const [name, { browser, client, ratio, same, requests, messages }] of Object.entries(checks)) {
@@ -124,11 +138,12 @@ function targetTable(all) {
 
 /** Everything, as text. */
 export function report(result) {
-  const { machine: m, engine, hosts, checks, problems, others } = result;
+  const { machine: m, engine, hosts, kept, checks, problems, others } = result;
   const blocks = [
     [`${result.began.slice(0, 10)}; ${m.cores} cores (${m.cpu}), ${m.memoryGb} GB, ${m.system}; VS Code ${engine.version}, node ${m.node}; others used ${show(others * 100)} % of the machine; ${show(result.minutes, 1)} minutes`],
     Object.keys(checks).length > 0 && checkTable(checks),
     Object.keys(hosts).length > 0 && crowdTable(hosts),
+    Object.keys(kept).length > 0 && keptTable(kept),
     browserTable(hosts),
     (result.tables || result.sockets) && frontTables(result),
     result.settings && settingsTable(result.settings),

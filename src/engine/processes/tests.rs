@@ -136,6 +136,10 @@ fn what_is_debugged_is_the_users() {
     assert_eq!(users(vec![debuggee.clone()]), NOTHING, "without a debugger it is one of the extension's");
     assert_eq!(users(vec![Process { marked: true, ..debuggee.clone() }]), ["node"]);
     assert_eq!(users(vec![Process { traced: true, ..debuggee.clone() }]), ["node"]);
+    // The JavaScript debugger's own helper, seen below what it debugs: a session of its own, and no longer there than the program.
+    let program = Process { marked: true, ..debuggee };
+    let helper = row(26034, 26019, 26034, 26034, "/usr/bin/node", "/usr/bin/node /e/vscode/extensions/ms-vscode.js-debug/src/watchdog.js");
+    assert_eq!(users(vec![program, helper]), ["node"]);
     let java = own(26020, 25379, "/usr/bin/java -agentlib:jdwp=transport=dt_socket,server=n Main");
     assert_eq!(users(vec![java]), ["node"]);
 }

@@ -110,3 +110,23 @@ async fn made_up_names_do_not_grow_what_is_remembered() {
     drop(used(&instances, "another").await);
     assert!(instances.census().values().sum::<usize>() < 10);
 }
+
+#[tokio::test]
+async fn the_count_by_state_is_kept_as_states_change() {
+    let (instances, _) = untended(settings(2, Duration::from_secs(600)));
+    let counted = |instances: &Instances| {
+        let census = instances.census();
+        ["stopped", "starting", "running", "stopping", "failed"].map(|name| census[name])
+    };
+    assert_eq!(counted(&instances), [0, 0, 0, 0, 0]);
+    let lease = used(&instances, "one").await;
+    let _followed = instances.follow(&id("two"));
+    assert_eq!(counted(&instances), [1, 0, 1, 0, 0]);
+    drop(lease);
+    instances.stop(&id("one")).await;
+    assert_eq!(counted(&instances), [2, 0, 0, 0, 0]);
+    drop(used(&instances, "one").await);
+    assert_eq!(counted(&instances), [1, 0, 1, 0, 0]);
+    let by_looking = instances.table().values().filter(|instance| instance.peek(|status| status.state == InstanceState::Running)).count();
+    assert_eq!(instances.census()["running"], by_looking);
+}
