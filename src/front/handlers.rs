@@ -49,7 +49,8 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let html = answer::wants_html(request.headers());
     let refused =
         |error: ApiError, route, client| Handled { response: error.answer(html, &live.config.page), route, instance: None, client };
-    let host = match gate::check_framing(&request).and_then(|()| gate::host(&request)) {
+    let find_host = if request.uri().path() == gate::HEALTH { gate::any_host } else { gate::host };
+    let host = match gate::check_framing(&request).and_then(|()| find_host(&request)) {
         Ok(host) => host,
         Err(error) => {
             let mut handled = refused(error, "malformed", client);
@@ -58,7 +59,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
             return handled;
         }
     };
-    let route = route(&host, request.uri().path(), app.engine.base());
+    let route = route(&gate::named(&host, request.uri().path(), &live.config.server.domains), request.uri().path(), app.engine.base());
     let name = match &route {
         Route::Of(_, target) => target.name(),
         Route::AddSlash(_) => "add-slash",
@@ -72,6 +73,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let admitted = match &route {
         Route::Of(_, Target::Health) => Ok(()),
         Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, &trust),
+        Route::Of(_, Target::Description) => gate::check_read_origins(&request, &host, forwarded.proto, &trust),
         Route::Of(_, Target::SessionTransfer) => gate::check_transfer_origins(&request, &host, forwarded.proto, &trust),
         _ => gate::check_origins(&request, &host, forwarded.proto, &trust),
     };
@@ -221,7 +223,12 @@ fn renewal(context: &Context, target: &Target, request: &Request<Incoming>) -> O
 
 fn add_slash(id: &InstanceId, request: &Request<Incoming>, html: bool, page: &Page) -> Response<Body> {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page))
+    let mut response = answer::redirect(&format!("{id}/{query}")).unwrap_or_else(|error| error.answer(html, page));
+    if response.status() == StatusCode::FOUND && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        // What is sent stays what it is.
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    }
+    response
 }
 
 /// Refuses a further client of an instance that has very many: each takes descriptors, of which all instances together have so many.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::super::access::session_over;
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
+use super::super::body::{check_length, wrong_json};
 use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
 use super::{check_crowd, while_signed_in};
 use crate::instances::Lease;
@@ -44,7 +45,7 @@ struct Row<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the id of an extension")]
 struct Wish {
     id: ExtensionSpec,
 }
@@ -132,10 +133,11 @@ async fn install(context: &Context, request: Request<Incoming>) -> Result<Respon
     }
     let wants_events = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     let follow = if is_json {
+        check_length(headers, MAX_JSON)?;
         let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
         let body = Limited::new(body, MAX_JSON).collect().await;
         let body = body.map_err(|_| ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_JSON} bytes of JSON")))?.to_bytes();
-        let wish: Wish = serde_json::from_slice(&body).map_err(invalid)?;
+        let wish: Wish = serde_json::from_slice(&body).map_err(|e| invalid(wrong_json(&e)))?;
         begin_install(context, acquire(context).await?, wish.id)?
     } else {
         upload(context, request).await?

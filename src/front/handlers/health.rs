@@ -1,5 +1,6 @@
 //! `GET /api/v1/code/health`: whether this service can do its work, and what it uses. Needs no login, counts as no use.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -23,7 +24,7 @@ struct Health<'a> {
     ip: String,
     memory: Memory,
     fds: u64,
-    user_agent: &'a str,
+    user_agent: Cow<'a, str>,
     version: &'static str,
     instances: Census,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +64,7 @@ pub(in super::super) async fn report(app: &App, ip: Option<IpAddr>, headers: &He
         ip: ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_canonical().to_string()),
         memory: Memory { rss: used.rss, heap: used.heap },
         fds: used.fds,
-        user_agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+        user_agent: headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION"),
         instances: Census { by_state: census, limit: app.instances.limit() },
         reasons,

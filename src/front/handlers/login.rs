@@ -14,12 +14,13 @@ use serde::Deserialize;
 use super::super::access::{challenge, is_embedded, safe_page, to_root};
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::{Context, Realm};
+use super::super::body::check_length;
 use super::super::cookies::{Kind, Scope};
 use super::super::gate::{self, is_from_elsewhere};
 use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
-use super::extension_view;
 use super::open::aside;
+use super::{extension_view, logout};
 use crate::auth::{Attempt, AuthError, Client, Outcome, Session, Token};
 use crate::model::{InvalidPassword, Password};
 use crate::proxy::Body;
@@ -172,7 +173,9 @@ fn destination(to: &str) -> &str {
     let path = to.split(['?', '#']).next().unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8_lossy();
     let path: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    if PAGES.contains(&path.join("/").as_str()) { "" } else { to }
+    let path = path.join("/");
+    // Nor to where one is signed out again at once.
+    if PAGES.into_iter().chain(logout::PAGES).any(|page| page == path) { "" } else { to }
 }
 
 fn refuse(context: &Context, headers: &HeaderMap, form: &Form, html: bool, problem: &Problem) -> Response<Body> {
@@ -229,6 +232,7 @@ async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<
         "application/x-www-form-urlencoded" => false,
         _ => return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "a password comes as a form or as JSON")),
     };
+    check_length(headers, MOST_BODY)?;
     let body = Limited::new(body, MOST_BODY);
     let read = tokio::time::timeout(context.live.config.limits.header_timeout, body.collect()).await;
     let read = read.map_err(|_| ApiError::new(ErrorCode::BadRequest, "the request's body took too long"))?;
@@ -271,7 +275,17 @@ mod tests {
         for good in ["", "?extension=a.b", "api/v1/code?ew=1", "proxy/3000/login", "./?ew=1"] {
             assert_eq!(destination(good), good);
         }
-        for round in ["login?to=%3Fextension%3Da.b", "./login?to=x", "api/v1/code/login", "%6cogin#x", "login/?to=x", "//evil.example"] {
+        for round in [
+            "login?to=%3Fextension%3Da.b",
+            "./login?to=x",
+            "api/v1/code/login",
+            "%6cogin#x",
+            "login/?to=x",
+            "logout",
+            "./%6cogout?x",
+            "api/v1/code/logout",
+            "//evil.example",
+        ] {
             assert_eq!(destination(round), "", "{round}");
         }
     }

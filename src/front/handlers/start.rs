@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::access::{safe_page, to_root};
 use super::super::answer::{self, ApiError, json};
 use super::super::app::Context;
+use super::super::body::check_length;
 use super::login::parse_form;
 use crate::instances::Begun;
 use crate::model::InstanceId;
@@ -40,7 +41,7 @@ pub(super) async fn answer(context: &Context, request: Request<Incoming>, html: 
 async fn wanted(context: &Context, request: Request<Incoming>) -> String {
     let (parts, body) = request.into_parts();
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("application/x-www-form-urlencoded") {
+    if !kind.starts_with("application/x-www-form-urlencoded") || check_length(&parts.headers, MOST_BODY).is_err() {
         return String::new();
     }
     let reading = tokio::time::timeout(context.live.config.limits.header_timeout, Limited::new(body, MOST_BODY).collect());

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
+use super::super::body::{check_length, wrong_json};
 use super::super::compress;
 use super::super::page_pass;
 use super::super::query::Parameters;
@@ -60,7 +61,7 @@ const MAX_PAGE: usize = 64;
 const MAX_PROFILES: usize = 16;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with page, sequence and scopes")]
 struct Changes {
     page: String,
     sequence: u64,
@@ -75,6 +76,7 @@ struct Changed {
 /// `GET` and `PATCH …/state`.
 pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     page_pass::check(context, request.headers()).await?;
+    check_length(request.headers(), MAX_BODY)?;
     let gzip = takes_gzip(request.headers());
     let roaming = context.app.store.roaming();
     // Before the body is read: what waits for its turn holds nothing.
@@ -104,7 +106,7 @@ async fn change(context: &Context, turn: &Turn, request: Request<Incoming>) -> R
         Ok(_) => ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_BODY} bytes at a time")),
         Err(e) => ApiError::new(ErrorCode::BadRequest, format!("the request broke off: {e}")),
     })?;
-    let changes: Changes = serde_json::from_slice(&body.to_bytes()).map_err(|e| ApiError::new(ErrorCode::BadRequest, e.to_string()))?;
+    let changes: Changes = serde_json::from_slice(&body.to_bytes()).map_err(|e| ApiError::new(ErrorCode::BadRequest, wrong_json(&e)))?;
     if changes.page.len() > MAX_PAGE || changes.scopes.len() > MAX_SCOPES {
         return Err(ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_SCOPES} scopes, and {MAX_PAGE} bytes of a page's name")));
     }
