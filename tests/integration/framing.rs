@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::support::{Daemon, FakeEngine, Response, exchange, read_response};
+use crate::support::{Daemon, FakeEngine, Response, exchange, read_response, request};
 
 #[test]
 fn smuggling_attempts_are_refused_and_the_connection_is_closed() {
@@ -120,5 +120,19 @@ fn a_name_meant_as_an_instance_opens_no_other() {
         let answer = read_response(&mut exchange(daemon.address, format!("GET /?ew=1 HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()), false);
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_instance"), "{host}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_json_is_said_without_our_own_words() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    for (method, path) in [("POST", "/api/v1/code/extensions"), ("PATCH", "/api/v1/code/state")] {
+        for body in ["[]", "1", "{}", "{\"id\":", "{\"id\": \"x\"}", "{\"x\": 1}"] {
+            let answer = request(daemon.address, method, path, &[("Content-Type", "application/json")], body.as_bytes());
+            let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            let leaks = ["struct", "Wish", "Changes", "line 1", "column"].iter().any(|word| message.contains(word));
+            assert!(answer.status == 400 && !leaks, "{path} {body}: {} {message}", answer.status);
+        }
     }
 }
