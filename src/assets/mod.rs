@@ -13,5 +13,6 @@ mod respond;
 mod tests;
 
 pub use error::{AssetError, Refused};
+pub(crate) use negotiate::quality;
 pub use negotiate::takes_gzip;
 pub use open::Assets;

@@ -74,7 +74,7 @@ impl Accepted {
 }
 
 /// `q=0.5` in thousandths; 1000 when there is none. What cannot be read is "not acceptable".
-fn quality(parameters: &str) -> u16 {
+pub(crate) fn quality(parameters: &str) -> u16 {
     for parameter in parameters.split(';') {
         let Some((name, value)) = parameter.split_once('=') else { continue };
         if !name.trim().eq_ignore_ascii_case("q") {

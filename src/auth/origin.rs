@@ -107,7 +107,7 @@ pub fn is_sibling(host: &HostName, scheme: &str, origin: &str) -> bool {
     matches(host, scheme, origin, |other| {
         let same_instance = match other.instance() {
             InstanceHost::Port(_, other) | InstanceHost::Instance(other) => other == id,
-            InstanceHost::InvalidPort | InstanceHost::Other => false,
+            InstanceHost::InvalidPort | InstanceHost::InvalidInstance | InstanceHost::Other => false,
         };
         same_instance && other.split_label().1 == host.split_label().1
     })

@@ -191,6 +191,7 @@ where
     let driving = tokio::spawn(connection);
     let mut request = Request::builder().method(what.method).uri(what.path).header(header::HOST, host);
     request = request.header(header::ACCEPT, "application/json");
+    request = request.header(header::USER_AGENT, concat!("hoody-code/", env!("CARGO_PKG_VERSION")));
     if let Some(cookie) = what.cookie {
         request = request.header(header::COOKIE, cookie);
     }

@@ -68,7 +68,7 @@ impl FromStr for ServiceUrl {
             InstanceHost::Instance(id) => Some(id),
             InstanceHost::Port(..) | InstanceHost::InvalidPort => return Err(InvalidUrl),
             // A proxy may have put it below anything.
-            InstanceHost::Other => prefix.rsplit_once("/i/").and_then(|(_, id)| id.parse().ok()),
+            InstanceHost::InvalidInstance | InstanceHost::Other => prefix.rsplit_once("/i/").and_then(|(_, id)| id.parse().ok()),
         };
         Ok(Self { https, host, prefix, named })
     }

@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+pub(super) use super::accept::wants_html;
 use super::pages::{self, Failure, Retry};
 use crate::config::Page;
 use crate::instances::{AcquireError, RoamingError, StoreError};
@@ -331,11 +332,6 @@ impl From<ProxyError> for ApiError {
         tracing::warn!("{error}");
         Self::new(ErrorCode::InstanceFailed, "the instance broke off; try again")
     }
-}
-
-/// Whether the client would rather see a page.
-pub(super) fn wants_html(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
 }
 
 /// Bytes of a type, never cached, never sniffed.

@@ -85,7 +85,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
 async fn admit(mut context: Context, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     gate::check_framing(&request)?;
     let host = gate::host(&request)?;
-    if host.instance() != InstanceHost::Other {
+    if !matches!(host.instance(), InstanceHost::Other | InstanceHost::InvalidInstance) {
         // The origin of an instance, or of a port of one, on this port of ours.
         return Err(ApiError::not_found());
     }

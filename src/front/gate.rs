@@ -1,12 +1,17 @@
 //! Whether a request may go on: what it is framed as, which host it is for, whose page sent it.
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap};
 use http::{Method, Request, Version};
 
 use super::answer::{ApiError, ErrorCode};
 use crate::auth::{FetchMode, FetchSite, HostPolicy, OriginVerdict, Provenance, check_origin, is_sibling};
 use crate::config::Config;
-use crate::model::{HostName, WebOrigin};
+use crate::model::{HostName, InstanceHost, WebOrigin};
+
+/// Where monitors ask whether all is well.
+pub(super) const HEALTH: &str = "/api/v1/code/health";
 
 /// Refuses what two parties could read differently, the stuff that request smuggling is made of. hyper has refused conflicting
 /// lengths and unknown codings already, and closes the connection after a request that had both; what is legal but never sent by
@@ -39,6 +44,20 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
         _ => return Err(bad()),
     };
     named.parse::<HostName>().map_err(|_| bad())
+}
+
+/// The same for what answers to any host name, and so to a request of HTTP/1.0 that names none: load balancers still send such.
+/// Browsers do not.
+pub(super) fn any_host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
+    let nameless = !request.headers().contains_key(header::HOST) && request.uri().authority().is_none();
+    if nameless && request.version() == Version::HTTP_10 { Ok(HostName::localhost()) } else { host(request) }
+}
+
+/// The host by which the instance is found. The service's own name may look like that of an instance, and health answers to all.
+pub(super) fn named<'a>(host: &'a HostName, path: &str, domains: &[String]) -> Cow<'a, HostName> {
+    let ours = path == HEALTH || domains.iter().any(|domain| domain == host.name());
+    let odd = host.instance() == InstanceHost::InvalidInstance;
+    if ours && odd { Cow::Owned(HostName::localhost()) } else { Cow::Borrowed(host) }
 }
 
 /// Who is trusted besides ourselves.
@@ -96,6 +115,13 @@ pub(super) fn check_app_origins<B>(request: &Request<B>, host: &HostName, scheme
 /// in the frame. Elsewhere a frame in a page of another origin is refused.
 pub(super) fn check_transfer_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, trust: &Trust<'_>) -> Result<(), ApiError> {
     let admitted = (HostPolicy { domains: trust.domains }).admits(host) && opens_in_frame(request);
+    if admitted { Ok(()) } else { check_origins(request, host, scheme, trust) }
+}
+
+/// The same for what pages of other sites may read, as its own headers say.
+pub(super) fn check_read_origins<B>(request: &Request<B>, host: &HostName, scheme: &str, trust: &Trust<'_>) -> Result<(), ApiError> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(header::UPGRADE);
+    let admitted = reads && (HostPolicy { domains: trust.domains }).admits(host);
     if admitted { Ok(()) } else { check_origins(request, host, scheme, trust) }
 }
 
@@ -165,6 +191,25 @@ mod tests {
         assert_eq!(host_of("/", &[("host", "a"), ("host", "b")]), None);
         assert_eq!(host_of("http://b/", &[("host", "a")]), None);
         assert_eq!(host_of("/", &[("host", "a b")]), None);
+    }
+
+    #[test]
+    fn no_host_where_any_will_do() {
+        let at = |version, headers| {
+            let mut request = request("/", headers);
+            *request.version_mut() = version;
+            any_host(&request).ok().map(|host| host.to_string())
+        };
+        assert_eq!(at(Version::HTTP_10, &[]), Some("localhost".into()));
+        assert_eq!(at(Version::HTTP_11, &[]), None);
+        assert_eq!(at(Version::HTTP_10, &[("host", "a"), ("host", "b")]), None);
+        assert_eq!(at(Version::HTTP_10, &[("host", "")]), None);
+
+        let found = |host: &str, path| named(&host.parse().unwrap(), path, &["web-code-1.example.com".into()]).to_string();
+        assert_eq!(found("web-code-1.example.com", "/"), "localhost");
+        assert_eq!(found("web-code-1", HEALTH), "localhost");
+        assert_eq!(found("web-code-1.localhost", "/"), "web-code-1.localhost");
+        assert_eq!(found("a-web-code-1.localhost", HEALTH), "a-web-code-1.localhost");
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     let html = answer::wants_html(request.headers());
     let refused =
         |error: ApiError, route, client| Handled { response: error.answer(html, &live.config.page), route, instance: None, client };
-    let host = match gate::check_framing(&request).and_then(|()| gate::host(&request)) {
+    let find_host = if request.uri().path() == gate::HEALTH { gate::any_host } else { gate::host };
+    let host = match gate::check_framing(&request).and_then(|()| find_host(&request)) {
         Ok(host) => host,
         Err(error) => {
             let mut handled = refused(error, "malformed", client);
@@ -59,7 +60,7 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
             return handled;
         }
     };
-    let route = route(&host, request.uri().path(), app.engine.base());
+    let route = route(&gate::named(&host, request.uri().path(), &live.config.server.domains), request.uri().path(), app.engine.base());
     let name = match &route {
         Route::Of(_, target) => target.name(),
         Route::AddSlash(_) => "add-slash",
@@ -68,11 +69,12 @@ pub(super) async fn handle(app: Arc<App>, live: Arc<Live>, request: Request<Inco
     if peer.spare && !matches!(route, Route::Of(_, Target::Health)) {
         return refused(ApiError::too_many_connections("the service"), name, client);
     }
-    // Monitors ask for health by whatever address they know, pages of other sites read the description.
+    // Monitors ask for health by whatever address they know.
     let trust = gate::Trust::of(&live.config);
     let admitted = match &route {
-        Route::Of(_, Target::Health | Target::Description) => Ok(()),
+        Route::Of(_, Target::Health) => Ok(()),
         Route::Of(_, Target::Port(PortForm::Host, _)) => gate::check_app_origins(&request, &host, forwarded.proto, &trust),
+        Route::Of(_, Target::Description) => gate::check_read_origins(&request, &host, forwarded.proto, &trust),
         Route::Of(_, Target::SessionTransfer) => gate::check_transfer_origins(&request, &host, forwarded.proto, &trust),
         _ => gate::check_origins(&request, &host, forwarded.proto, &trust),
     };

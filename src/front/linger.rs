@@ -16,8 +16,8 @@ use tokio::time::{Sleep, sleep};
 /// How long a client may take to notice.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The most that is read and thrown away: somewhat more than the largest body that is read whole, for clients that look for an answer only
-/// when they have sent all.
+/// The most that is read and thrown away: more than the body of any request but an upload, which is refused before it is read when it
+/// says that it is too long.
 const MOST: usize = 8 << 20;
 
 pub(super) struct Lingering<S> {

@@ -40,7 +40,7 @@ pub(super) async fn answer<B>(app: &App, request: &Request<B>) -> Response<Body>
 
 fn check<B>(request: &Request<B>, domains: &[String]) -> Result<(), ApiError> {
     gate::check_framing(request)?;
-    let host = gate::host(request)?;
+    let host = gate::any_host(request)?;
     // Whoever asks by number has not been led here by a name of somebody else's.
     if !is_number(&host) && !(HostPolicy { domains }).admits(&host) {
         return Err(ApiError::new(ErrorCode::OriginRefused, format!("'{}' is not a host name of this service", host.name())));

@@ -4,6 +4,7 @@
 //! [`gate`] says whether it may, [`access`] whether its sender has signed in, a handler answers, and [`answer`] is where every failure becomes a status.
 
 mod abandoned;
+mod accept;
 mod access;
 mod answer;
 mod app;

@@ -9,7 +9,7 @@ pub(super) enum Route {
     AddSlash(InstanceId),
     /// Something of an instance.
     Of(InstanceId, Target),
-    /// `/i/…` with something that is no id.
+    /// `/i/…`, or a host name that is meant as an instance's, with something that is no id.
     InvalidInstance,
     /// `/proxy/…` or a host `…--ID` with something that is no port.
     InvalidPort,
@@ -112,6 +112,7 @@ pub(super) fn route(host: &HostName, path: &str, base: &str) -> Route {
         // All of that origin is the app's: none of our own routes is there.
         (InstanceHost::Port(port, id), _) => return Route::Of(id, Target::Port(PortForm::Host, port)),
         (InstanceHost::InvalidPort, _) => return Route::InvalidPort,
+        (InstanceHost::InvalidInstance, _) => return Route::InvalidInstance,
         (InstanceHost::Other, Some(named)) => {
             let (id, rest) = named.find('/').map_or((named, ""), |at| named.split_at(at));
             match (id.parse::<InstanceId>(), rest) {

@@ -9,7 +9,7 @@ use crate::model::FailureCause;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AcquireError {
     /// As many instances as allowed run already.
-    #[error("{limit} instances run already")]
+    #[error("as many instances run as may: {limit}")]
     TooMany {
         /// The limit.
         limit: usize,

@@ -12,7 +12,7 @@ mod usage;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
@@ -60,7 +60,7 @@ pub struct ProcessLauncher {
     options: ProcessOptions,
     spawner: Spawner,
     /// The main process of each instance that was launched and has not been reaped.
-    running: Arc<Mutex<std::collections::HashMap<InstanceId, Pid>>>,
+    running: Arc<Mutex<std::collections::HashMap<InstanceId, (Pid, SystemTime)>>>,
     members: Arc<Members>,
 }
 
@@ -98,7 +98,7 @@ impl ProcessLauncher {
         let mut child = spawned.map_err(|source| LaunchError::Spawn { program, source })?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            lock(&self.running).insert(id.clone(), pid);
+            lock(&self.running).insert(id.clone(), (pid, SystemTime::now()));
         }
         let ports = OwnPorts::of(Belonging::Instance(pid, dir.clone()));
         let main = Main { pid, dir: dir.clone(), members: Arc::clone(&self.members) };
@@ -148,7 +148,7 @@ impl Launcher for ProcessLauncher {
     }
 
     fn stop(&self, id: &InstanceId) -> BoxFuture<'_, Result<(), LaunchError>> {
-        let pid = lock(&self.running).get(id).copied();
+        let pid = lock(&self.running).get(id).map(|(pid, _)| *pid);
         Box::pin(end_all(Belonging::Instance(pid, self.directory(id))))
     }
 
@@ -175,7 +175,12 @@ impl Launcher for ProcessLauncher {
         let engine = self.options.engine.id().to_owned();
         Box::pin(async move {
             let listing = tokio::task::spawn_blocking(move || inventory(&dir, &engine));
-            listing.await.map_err(io::Error::other).and_then(|listed| listed).map_err(LaunchError::Look)
+            let mut known = listing.await.map_err(io::Error::other).and_then(|listed| listed).map_err(LaunchError::Look)?;
+            let running = lock(&self.running);
+            for one in &mut known {
+                one.since = running.get(&one.id).map(|(_, since)| *since);
+            }
+            Ok(known)
         })
     }
 

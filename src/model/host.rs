@@ -27,11 +27,18 @@ pub enum InstanceHost {
     Port(Port, InstanceId),
     /// `DIGITS--…` with something that is no port or no instance id.
     InvalidPort,
+    /// Meant as one, `…-code-DIGITS`, and none: refused, never repaired.
+    InvalidInstance,
     /// Any other host: the path decides.
     Other,
 }
 
 impl HostName {
+    /// What stands for a request that names no host.
+    pub fn localhost() -> Self {
+        Self { name: "localhost".to_owned(), port: None }
+    }
+
     /// The name or address without brackets and port.
     pub fn name(&self) -> &str {
         &self.name
@@ -71,9 +78,15 @@ impl HostName {
         }
         match label.parse::<InstanceId>() {
             Ok(id) if is_instance_label(label) => InstanceHost::Instance(id),
+            _ if is_meant_as_instance(label) => InstanceHost::InvalidInstance,
             _ => InstanceHost::Other,
         }
     }
+}
+
+/// `…-code-DIGITS`, whatever stands before it.
+fn is_meant_as_instance(label: &str) -> bool {
+    label.rsplit_once("-code-").is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `PROJECT-CONTAINER-code-N`: at least two non-empty parts, then `code`, then a number without leading zero.
@@ -158,6 +171,17 @@ mod tests {
             "[::1]:80",
         ] {
             assert_eq!(id(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn labels_meant_as_an_instance() {
+        let long = format!("{}-b-code-1.x", "a".repeat(60));
+        for bad in ["web-code-1.x", "-a-code-1.x", "a_b-c-code-1.localhost", "a-b-code-01.x", "a-b-code-0.x", "web-code-1", long.as_str()] {
+            assert_eq!(host(bad).instance(), InstanceHost::InvalidInstance, "{bad}");
+        }
+        for other in ["code-1.x", "acme-web-code-.x", "acme-web-code-1x.x", "hoody-code.x", "x.web-code-1.y", "127.0.0.1", "localhost"] {
+            assert_eq!(host(other).instance(), InstanceHost::Other, "{other}");
         }
     }
 

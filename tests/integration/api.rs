@@ -177,6 +177,10 @@ fn the_small_files_of_an_installable_app_are_there() {
     assert_eq!(daemon.get("/update/check").json()["isLatest"], true);
     let logout = daemon.get("/logout?base=.&href=x");
     assert_eq!((logout.status, logout.header("location")), (302, Some("./")));
+    let logout = daemon.send("POST", "/api/v1/code/logout", &[]);
+    assert_eq!((logout.status, logout.json()), (200, serde_json::json!({"signed_out": true})), "a program is told");
+    let moved = daemon.send("POST", "/i/alice", &[]);
+    assert_eq!((moved.status, moved.header("location")), (307, Some("alice/")), "what is sent stays what it is");
     for absent in ["/_static/package.json", "/_static/../Cargo.toml", "/_static/", "/i/alice/_static/src"] {
         assert_eq!(daemon.get(absent).status, 404, "{absent}");
     }

@@ -31,6 +31,7 @@ fn instances_are_seen_and_managed() {
     let list: serde_json::Value = serde_json::from_str(&out(&run(&daemon, &["list", "--json"]))).unwrap();
     let rows: Vec<_> = list.as_array().unwrap().iter().map(|row| (row["id"].as_str().unwrap(), row["state"].as_str().unwrap())).collect();
     assert_eq!(rows, [("alice", "running"), ("bob", "running")]);
+    assert!(list.as_array().unwrap().iter().all(|row| row["uptime_seconds"].is_u64()), "{list}");
     assert!(out(&run(&daemon, &["list"])).lines().any(|line| line.starts_with("alice     running")));
     assert!(out(&run(&daemon, &["show", "bob"])).contains("state  running"));
 

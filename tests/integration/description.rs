@@ -59,6 +59,9 @@ fn the_description_is_served_to_everybody() {
     let engine = FakeEngine::new();
     let daemon = Daemon::with_login(engine.path(), "");
     let answer = daemon.get("/i/alice/api/v1/code/openapi.json");
+    let elsewhere =
+        daemon.send("GET", "/i/alice/api/v1/code/openapi.json", &[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "cors")]);
+    assert_eq!((elsewhere.status, elsewhere.header("access-control-allow-origin")), (200, Some("*")), "a page of another site reads it");
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     assert_eq!(answer.body, std::fs::read(stored()).unwrap());
     let page_of_another_site = [("Origin", "https://viewer.example"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "cors")];

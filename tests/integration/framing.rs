@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::support::{Daemon, FakeEngine, Response, exchange, read_response};
+use crate::support::{Daemon, FakeEngine, Response, exchange, read_response, request};
 
 #[test]
 fn smuggling_attempts_are_refused_and_the_connection_is_closed() {
@@ -80,14 +80,59 @@ fn bodies_have_a_deadline_between_their_pieces() {
 }
 
 #[test]
-fn what_is_announced_as_too_large_is_not_asked_for() {
+fn health_answers_to_no_name_at_all() {
     let engine = FakeEngine::new();
     let daemon = Daemon::start(engine.path(), "");
-    let head = format!(
-        "POST /api/v1/code/extensions HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n",
-        daemon.address
-    );
-    let mut stream = exchange(daemon.address, head.as_bytes());
-    let answer = read_response(&mut stream, false).unwrap();
-    assert_eq!((answer.status, answer.code().as_str()), (413, "too_large"));
+    let status = |line: &str| read_response(&mut exchange(daemon.address, format!("{line}\r\n\r\n").as_bytes()), false).unwrap().status;
+    assert_eq!(status("GET /api/v1/code/health HTTP/1.0"), 200, "as load balancers ask");
+    assert_eq!(status("GET /api/v1/code/health HTTP/1.0\r\nHost: web-code-1"), 200, "or by the machine's own name");
+    assert_eq!(status("GET /api/v1/code/health HTTP/1.1"), 400);
+    assert_eq!(status("GET /i/alice/api/v1/code/health HTTP/1.0"), 400);
+    assert_eq!(status("GET /api/v1/code/openapi.json HTTP/1.0"), 400);
+    let odd = read_response(&mut exchange(daemon.address, b"GET /api/v1/code/health HTTP/1.0\r\nUser-Agent: M\xffnitor\r\n\r\n"), false);
+    assert_eq!(odd.unwrap().json()["userAgent"], "M\u{fffd}nitor");
+}
+
+#[test]
+fn what_is_said_to_be_too_long_is_not_asked_for() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    for (line, kind) in [
+        ("POST /api/v1/code/login", "application/json"),
+        ("POST /api/v1/code/login", "application/x-www-form-urlencoded"),
+        ("POST /api/v1/code/extensions", "application/json"),
+        ("PATCH /api/v1/code/state", "application/json"),
+    ] {
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let head =
+                format!("{line} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n{expect}Content-Length: 99999999\r\n\r\n", daemon.address);
+            let answer = read_response(&mut exchange(daemon.address, head.as_bytes()), false).unwrap();
+            assert_eq!((answer.status, answer.code().as_str()), (413, "too_large"), "{line} {kind} {expect}");
+        }
+    }
+}
+
+#[test]
+fn a_name_meant_as_an_instance_opens_no_other() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    for host in ["web-code-1.localhost", "a_b-c-code-1.localhost", "a-b-code-01.localhost"] {
+        let answer = read_response(&mut exchange(daemon.address, format!("GET /?ew=1 HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()), false);
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_instance"), "{host}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_json_is_said_without_our_own_words() {
+    let engine = FakeEngine::new();
+    let daemon = Daemon::start(engine.path(), "");
+    for (method, path) in [("POST", "/api/v1/code/extensions"), ("PATCH", "/api/v1/code/state")] {
+        for body in ["[]", "1", "{}", "{\"id\":", "{\"id\": \"x\"}", "{\"x\": 1}"] {
+            let answer = request(daemon.address, method, path, &[("Content-Type", "application/json")], body.as_bytes());
+            let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            let leaks = ["struct", "Wish", "Changes", "line 1", "column"].iter().any(|word| message.contains(word));
+            assert!(answer.status == 400 && !leaks, "{path} {body}: {} {message}", answer.status);
+        }
+    }
 }

@@ -17,7 +17,8 @@ use super::super::access::session_over;
 use super::super::answer::{self, ApiError, ErrorCode};
 use super::super::app::Context;
 use super::super::extensions::{Installed, Listed, Progress, ended, install_key};
-use super::{check_crowd, small, while_signed_in};
+use super::small::{self, wrong_json};
+use super::{check_crowd, while_signed_in};
 use crate::instances::Lease;
 use crate::model::{ExtensionId, ExtensionJob, ExtensionSpec};
 use crate::proxy::{Body, BoxError, Guarded, IdleTimeout};
@@ -44,7 +45,7 @@ struct Row<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the id of an extension")]
 struct Wish {
     id: ExtensionSpec,
 }
@@ -133,7 +134,7 @@ async fn install(context: &Context, request: Request<Incoming>) -> Result<Respon
     let wants_events = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
     let follow = if is_json {
         let body = small::read(request.into_body(), MAX_JSON, context.live.config.limits.header_timeout).await?;
-        let wish: Wish = serde_json::from_slice(&body).map_err(invalid)?;
+        let wish: Wish = serde_json::from_slice(&body).map_err(|e| invalid(wrong_json(&e)))?;
         begin_install(context, acquire(context).await?, wish.id)?
     } else {
         upload(context, request).await?

@@ -17,9 +17,8 @@ use super::super::cookies::{Kind, Scope};
 use super::super::gate::{self, is_from_elsewhere};
 use super::super::pages::{self, Door, Who, words};
 use super::super::transfer;
-use super::extension_view;
 use super::open::aside;
-use super::small;
+use super::{extension_view, logout, small};
 use crate::auth::{Attempt, AuthError, Client, Outcome, Session, Token};
 use crate::model::{InvalidPassword, Password};
 use crate::proxy::Body;
@@ -172,7 +171,9 @@ fn destination(to: &str) -> &str {
     let path = to.split(['?', '#']).next().unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8_lossy();
     let path: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    if PAGES.contains(&path.join("/").as_str()) { "" } else { to }
+    let path = path.join("/");
+    // Nor to where one is signed out again at once.
+    if PAGES.into_iter().chain(logout::PAGES).any(|page| page == path) { "" } else { to }
 }
 
 fn refuse(context: &Context, headers: &HeaderMap, form: &Form, html: bool, problem: &Problem) -> Response<Body> {
@@ -263,7 +264,17 @@ mod tests {
         for good in ["", "?extension=a.b", "api/v1/code?ew=1", "proxy/3000/login", "./?ew=1"] {
             assert_eq!(destination(good), good);
         }
-        for round in ["login?to=%3Fextension%3Da.b", "./login?to=x", "api/v1/code/login", "%6cogin#x", "login/?to=x", "//evil.example"] {
+        for round in [
+            "login?to=%3Fextension%3Da.b",
+            "./login?to=x",
+            "api/v1/code/login",
+            "%6cogin#x",
+            "login/?to=x",
+            "logout",
+            "./%6cogout?x",
+            "api/v1/code/logout",
+            "//evil.example",
+        ] {
             assert_eq!(destination(round), "", "{round}");
         }
     }

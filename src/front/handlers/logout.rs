@@ -15,13 +15,16 @@ use crate::auth::FetchSite;
 use crate::proxy::Body;
 
 /// Pages that ask whether to sign out, as they stand in `Referer`.
-const PAGES: [&str; 2] = ["api/v1/code/logout", "logout"];
+pub(super) const PAGES: [&str; 2] = ["api/v1/code/logout", "logout"];
 
 pub(in super::super) async fn answer(context: &Context, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
     gate::check_submitted(request.headers())?;
     let root = to_root(&context.rest);
     if context.auth().is_none() {
-        // Without a login there is no session to end: back to the editor.
+        // Without a login there is no session to end: back to the editor, and a program is told that it has none.
+        if request.method() == Method::POST && !answer::wants_html(request.headers()) {
+            return Ok(signed_out());
+        }
         return answer::redirect(&root);
     }
     if request.method() == Method::HEAD {
@@ -39,8 +42,7 @@ pub(in super::super) async fn answer(context: &Context, request: &Request<Incomi
     if let Some(session) = context.session.clone() {
         end(context, session).await?.map_err(ApiError::internal)?;
     }
-    let mut response =
-        if html { answer::see_other(&format!("{root}login"))? } else { answer::json(&serde_json::json!({"signed_out": true})) };
+    let mut response = if html { answer::see_other(&format!("{root}login"))? } else { signed_out() };
     let jar = context.jar(is_embedded(&context.live, headers));
     match Scope::of_root(&context.root(request.uri().path()), headers, &PAGES) {
         // As the browser sees it, `/logout` is right below the root.
@@ -48,6 +50,10 @@ pub(in super::super) async fn answer(context: &Context, request: &Request<Incomi
         scope => jar.clear(response.headers_mut(), Kind::Session, &scope),
     }
     Ok(response)
+}
+
+fn signed_out() -> Response<Body> {
+    answer::json(&serde_json::json!({"signed_out": true}))
 }
 
 /// Whether a page of another origin led here.

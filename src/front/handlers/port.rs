@@ -102,7 +102,7 @@ pub(super) fn with_template(context: &Context, mut options: Map<String, Value>) 
 fn host_template(host: &HostName, id: &InstanceId) -> Option<String> {
     let name = match host.instance() {
         InstanceHost::Instance(_) => host.name().to_owned(),
-        InstanceHost::Other if host.name().parse::<IpAddr>().is_err() => format!("{id}.{}", host.name()),
+        InstanceHost::Other | InstanceHost::InvalidInstance if host.name().parse::<IpAddr>().is_err() => format!("{id}.{}", host.name()),
         _ => return None,
     };
     // A label has 63 bytes at most (RFC 1035, section 2.3.4), and a port up to five digits.

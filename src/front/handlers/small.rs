@@ -1,4 +1,4 @@
-//! Bodies that are read whole before anything is done: forms and JSON.
+//! Bodies that are read whole before anything is done: forms and JSON, and what is wrong with that.
 
 use std::time::Duration;
 
@@ -26,5 +26,24 @@ where
         Ok(body) => Ok(body.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => Err(too_large()),
         Err(e) => Err(ApiError::new(ErrorCode::BadRequest, format!("the request's body broke off: {e}"))),
+    }
+}
+
+/// What is wrong with somebody's JSON, without the place in it.
+pub(super) fn wrong_json(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_has_no_place() {
+        let error = serde_json::from_str::<Vec<u8>>("[1, ").unwrap_err();
+        assert_eq!(wrong_json(&error), "EOF while parsing a value");
     }
 }

@@ -19,7 +19,10 @@ use super::super::compress;
 use super::super::page_pass;
 use super::super::query::Parameters;
 use super::open::blocking;
-use super::{small, while_signed_in};
+use super::{
+    small::{self, wrong_json},
+    while_signed_in,
+};
 use crate::assets::takes_gzip;
 use crate::instances::{News, RoamingError, Sender, Turn, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};
@@ -59,7 +62,7 @@ const MAX_PAGE: usize = 64;
 const MAX_PROFILES: usize = 16;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with page, sequence and scopes")]
 struct Changes {
     page: String,
     sequence: u64,
@@ -98,7 +101,7 @@ async fn change(context: &Context, turn: &Turn, request: Request<Incoming>) -> R
     let body = IdleTimeout::new(request.into_body(), context.live.config.limits.body_idle_timeout);
     // What is sent piece by piece must not arrive after its sender was signed out, and the instance was given to somebody else.
     let body = small::read(while_signed_in(context, body), MAX_BODY, PATIENCE).await?;
-    let changes: Changes = serde_json::from_slice(&body).map_err(|e| ApiError::new(ErrorCode::BadRequest, e.to_string()))?;
+    let changes: Changes = serde_json::from_slice(&body).map_err(|e| ApiError::new(ErrorCode::BadRequest, wrong_json(&e)))?;
     if changes.page.len() > MAX_PAGE || changes.scopes.len() > MAX_SCOPES {
         return Err(ApiError::new(ErrorCode::TooLarge, format!("at most {MAX_SCOPES} scopes, and {MAX_PAGE} bytes of a page's name")));
     }
