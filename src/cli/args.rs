@@ -98,7 +98,7 @@ pub struct ServeArgs {
     /// The password itself. Everybody on this machine can see it in the list of processes.
     #[arg(long, value_name = "TEXT")]
     pub password: Option<String>,
-    /// How instances are run: `process`.
+    /// How instances are run: `systemd` or `process`.
     #[arg(long, value_name = "HOW")]
     pub launcher: Option<String>,
     /// Show a branded page while a fresh instance starts.

@@ -39,8 +39,6 @@ pub(super) fn host<B>(request: &Request<B>) -> Result<HostName, ApiError> {
         (Some(host), None, None) => host.to_str().map_err(|_| bad())?.to_owned(),
         (Some(host), None, Some(authority)) if host == authority.as_str() => authority.as_str().to_owned(),
         (None, None, Some(authority)) => authority.as_str().to_owned(),
-        // Older than host names in requests; such are the checks of some load balancers.
-        (None, None, None) if request.version() == Version::HTTP_10 => "localhost".to_owned(),
         _ => return Err(bad()),
     };
     named.parse::<HostName>().map_err(|_| bad())

@@ -246,6 +246,7 @@ fn number_of(status: &str) -> &'static str {
         "CONFLICT" => "409",
         "PAYLOAD_TOO_LARGE" => "413",
         "UNSUPPORTED_MEDIA_TYPE" => "415",
+        "RANGE_NOT_SATISFIABLE" => "416",
         "TOO_MANY_REQUESTS" => "429",
         "INTERNAL_SERVER_ERROR" => "500",
         "BAD_GATEWAY" => "502",

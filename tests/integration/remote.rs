@@ -50,7 +50,7 @@ fn a_user_asks_by_url() {
     fails(&run(&alice, &wrong, &["instances", "show", "alice"]), 77, "not the password");
     fails(&run(&alice, Path::new("/nowhere"), &["instances", "show", "alice"]), 77, "/nowhere");
     fails(&run("http://127.0.0.1:1", &password, &["health"]), 69, "http://127.0.0.1:1/");
-    fails(&run("code.example.com", &password, &["health"]), 2, "not an address such as");
+    fails(&run("code.example.com", &password, &["health"]), 64, "not an address such as");
     let without = Command::new(PROGRAM).args(["extensions", "list", "--url", &url]).stdin(std::process::Stdio::null()).output().unwrap();
     fails(&without, 77, "--password-file");
 }

@@ -162,7 +162,7 @@ describe('on btrfs', { timeout: 420_000 }, () => {
     assert.equal(stdout, 'anna snapshot first\n');
     assert.match(stderr, /1 subvolumes within/);
     assert.match((await cli('snapshot anna first', { check: false })).stderr, /a snapshot first already/);
-    assert.equal((await cli('snapshot anna ../x', { check: false })).code, 2);
+    assert.equal((await cli('snapshot anna ../x', { check: false })).code, 64);
     assert.match((await host.vm.sh('touch /data/snapshots/anna/first/x', { check: false })).stderr, /Read-only/);
     await host.inside('anna', 'echo two >~/file');
     const { snapshots } = JSON.parse((await cli('snapshots anna --json')).stdout);
@@ -268,5 +268,21 @@ describe('on ext4', { timeout: 300_000 }, () => {
     assert.equal(await out(`find /data/instances/pia ! -uid ${await uid('pia')}; stat -c %a /data/instances/pia`), '700');
     await cli('remove anna --purge');
     assert.equal(await out('ls -A /data/instances /data/snapshots | grep anna || true'), '');
+  });
+
+  test('a limit holds for the user, and another one at once', async () => {
+    await host.probe('sam');
+    await host.open('sam');
+    const engine = await host.engine('sam');
+    const write = () => host.inside('sam', 'rm -f ~/b; head -c 80M /dev/zero >~/b', { check: false });
+    assert.match((await write()).stderr, /[Qq]uota exceeded/);
+    await host.configure(CONFIG.replace('64M', '256M'));
+    await host.until('the new limit', async () => (await write()).code === 0);
+    // What is there beyond a lower one stays; there is no more.
+    await host.configure(CONFIG);
+    await host.until('the old limit', async () => /[Qq]uota exceeded/.test((await host.inside('sam', 'head -c 1M /dev/zero >>~/more', { check: false })).stderr));
+    assert.equal(await out('stat -c %s /data/instances/sam/b'), String(80 * MB));
+    await host.inside('sam', 'rm -f ~/b; echo x >~/more');
+    assert.equal(await host.engine('sam'), engine);
   });
 });

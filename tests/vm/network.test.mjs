@@ -128,17 +128,42 @@ describe('networks', { timeout: 180_000 }, () => {
     await host.until('it is not', web);
   });
 
+  test('more connections than one may have are refused to it, and to nobody else', async () => {
+    const web = async (id) => (await host.inside(id, `${curl} http://${OUTSIDE}/`, { check: false })).code;
+    const tracked = async () => Number(await host.vm.read('/proc/sys/net/netfilter/nf_conntrack_count'));
+    const most = Number(/ct count over (\d+)/.exec((await host.vm.sh('nft list table inet hoody_code_counts')).stdout)[1]);
+    assert.ok(Number(await host.vm.read('/proc/sys/net/netfilter/nf_conntrack_max')) > 2 * most);
+    assert.deepEqual([await web('alice'), await web('bob')], [0, 0]);
+    const flood = `import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for port in range(1024, 1024 + ${most} + 2000):
+    try: s.sendto(b"x", ("${OUTSIDE}", port))
+    except OSError: pass`;
+    await host.inside('alice', `python3 -c '${flood}'`);
+    const count = await tracked();
+    assert.ok(count > most / 2 && count < most + 500, `${count} of ${most}`);
+    assert.equal(await web('alice'), 7, 'refused at once');
+    assert.equal(await web('bob'), 0);
+    await host.vm.sh('systemctl reload hoody-code-network');
+    assert.equal(await web('alice'), 7, 'also after the rules are loaded anew, as each start does');
+    await host.until('it may again', async () => (await web('alice')) === 0, { deadline: 120_000 });
+  });
+
   test('rules that somebody flushes come back; the host\'s own firewall starts, stops and reloads under what runs', async () => {
     const reaches = async (url) => (await host.inside('alice', `${curl} ${url}`, { check: false })).code === 0;
     const [hosts, outside] = ['http://10.213.0.1:9999/', `http://${OUTSIDE}/`];
     const held = async (what) => assert.deepEqual([await reaches(hosts), await reaches(outside)], [false, true], what);
+    await host.open('alice');
     const engine = await host.engine('alice');
     await held('at first');
     await host.vm.sh('nft flush ruleset');
     assert.equal(await reaches(hosts), true, 'what the rules are for');
     await host.vm.sh('systemctl reload hoody-code-network');
     await held('after the reload that the documents tell');
-    await host.vm.sh('systemctl start nftables && systemctl reload hoody-code-network');
+    const loaded = async () => (await host.vm.sh('systemctl is-active -q hoody-code-network && nft list table inet hoody_code', { check: false })).stdout !== '';
+    assert.equal((await host.vm.sh('systemctl is-active nftables', { check: false })).stdout.trim(), 'inactive');
+    await host.vm.sh('systemctl start nftables');
+    await host.until('rules after the firewall\'s first start', loaded);
     await held('after the firewall\'s first start');
     for (const verb of ['reload', 'restart']) {
       await host.vm.sh(`systemctl ${verb} nftables`);

@@ -1,4 +1,4 @@
-//! The filter rules that hold all instances: one static nftables table, made as text and swapped as a whole.
+//! The filter rules that hold all instances: one static nftables table, made as text and swapped as a whole, and a second one that counts.
 //!
 //! What is decided where, and why there:
 //! - `prerouting`, before connection tracking and address translation: where an instance may send to. Later, another table (Docker's, for
@@ -21,6 +21,14 @@ use crate::config::Network;
 
 /// The table.
 const TABLE: &str = "inet hoody_code";
+
+/// The table that counts connections. Its own, because it is kept when the other is swapped, as each start of an instance does: counts that
+/// began anew would be no limit.
+const COUNTS: &str = "inet hoody_code_counts";
+
+/// The most connections of one instance that the host keeps track of, all protocols together. The kernel's table takes 262144 on hosts of
+/// 4 GB and more (`nf_conntrack_max`): one instance gets a 64th of it, some hundred times what an editor, a build or an `npm install` uses.
+const CONNECTIONS: u32 = 4096;
 
 /// Where no instance may send to, whatever the operator says.
 const NEVER: &[(Ipv4Addr, u8)] = &[
@@ -88,7 +96,38 @@ fn text(network: &Network, resolvers: &[Ipv4Addr]) -> String {
 }}
 "#
     );
+    text.push_str(&counts());
     text
+}
+
+/// The table of counts as text: its rules are new, its set stays. After the other's chains, so that what is dropped there counts for nothing.
+/// Refused before it is "confirmed", a connection takes no place in the kernel's table. Its size: no address may be left out.
+fn counts() -> String {
+    format!(
+        r#"table {COUNTS} {{
+}}
+flush table {COUNTS}
+table {COUNTS} {{
+	set connections {{
+		type ipv4_addr
+		size 1048576
+		flags dynamic
+	}}
+	chain refuse {{
+		meta l4proto tcp reject with tcp reset
+		reject with icmpx type admin-prohibited
+	}}
+	chain input {{
+		type filter hook input priority filter + 10; policy accept;
+		iifname "{BRIDGE}" ct state new add @connections {{ ip saddr ct count over {CONNECTIONS} }} jump refuse
+	}}
+	chain forward {{
+		type filter hook forward priority filter + 10; policy accept;
+		iifname "{BRIDGE}" ct state new add @connections {{ ip saddr ct count over {CONNECTIONS} }} jump refuse
+	}}
+}}
+"#
+    )
 }
 
 /// The networks that instances may not send to, none within another: an interval set takes no overlaps.
@@ -131,7 +170,7 @@ pub(super) fn load(network: &Network) -> Result<(), NetworkError> {
 
 /// Removes the rules.
 pub(super) fn unload() -> Result<(), NetworkError> {
-    nft(&format!("table {TABLE} {{\n}}\ndelete table {TABLE}\n"))
+    nft(&[TABLE, COUNTS].map(|table| format!("table {table} {{\n}}\ndelete table {table}\n")).concat())
 }
 
 fn v4(address: IpAddr) -> Option<Ipv4Addr> {

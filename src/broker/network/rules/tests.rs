@@ -45,3 +45,10 @@ fn networks_within_others_are_left_out() {
     }
     assert_eq!(elements(&refused(&network(&["1.2.3.4/0"]))), "0.0.0.0/0");
 }
+
+#[test]
+fn counts_outlive_a_swap_of_the_rules() {
+    let text = text(&network(&[]), &[]);
+    assert!(text.contains("\nflush table inet hoody_code_counts\n") && !text.contains("delete table inet hoody_code_counts"), "{text}");
+    assert_eq!(text.matches("ip saddr ct count over 4096").count(), 2, "{text}");
+}
