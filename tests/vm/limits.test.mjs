@@ -21,6 +21,10 @@ open_files = 2048
 ${extra}
 [class.other]
 root_directory = "/srv/base"
+[class.image]
+root_image = "/srv/base.img"
+[instance.ivan]
+class = "image"
 [instance.sam]
 class = "small"
 tasks_max = 300
@@ -124,5 +128,16 @@ describe('limits', { timeout: 180_000 }, () => {
     assert.equal((await host.inside('rita', 'touch /usr/x || touch /opt/x', { check: false })).code, 1);
     // What is not for tenants in the host's own is not for them in a copy of it.
     assert.equal((await host.inside('rita', 'ls /etc/ssh /etc/hoody-code /var/log /var/lib/hoody-code 2>/dev/null; cat /etc/subuid', { check: false })).stdout.replace(/^.*:$|^\n?/gm, ''), '');
+  });
+
+  test('another base system in an image', async () => {
+    // Read-only: what is mounted somewhere needs a directory there already.
+    await host.vm.sh(`mkdir /srv/image && cd /srv/image && mkdir -p data dev etc home media mnt opt proc root run srv sys tmp usr var/tmp
+      cp -a /bin /sbin /lib* . && cp -a /etc/. etc && echo image >opt/which && mount --bind /usr usr
+      mke2fs -q -t ext4 -O ^has_journal -d . /srv/base.img 1600M && umount usr`, { timeout: 60_000 });
+    await host.probe('ivan');
+    await host.open('ivan');
+    assert.equal((await host.inside('ivan', 'cat /opt/which; id -un; ls /home /data /srv')).stdout, 'image\nuser\n/data:\n\n/home:\nuser\n\n/srv:\n');
+    assert.equal((await host.inside('ivan', 'touch /usr/x || touch /opt/x', { check: false })).code, 1);
   });
 });
