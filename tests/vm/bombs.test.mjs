@@ -138,4 +138,18 @@ except OSError as e: print(n > 1000, errno.errorcode[e.errno])`;
     assert.equal(status.cause.kind, 'crashed');
     await host.open('olga');
   });
+
+  test('the broker killed in the middle of a start: the next request has its editor', async () => {
+    const broker = async () => (await host.vm.sh('systemctl show -P MainPID hoody-code-broker')).stdout.trim();
+    for (const state of ['activating', 'active']) {
+      const [id, old] = [`broken-${state}`, await broker()];
+      const asked = host.fetch(id, '/?ew=1').then((answer) => answer.text(), () => undefined);
+      await host.vm.until(`systemctl show -P ActiveState hoody-code-instance@${id} | grep -qE '^(${state}|active)$'`);
+      await host.vm.sh(`kill -9 ${old}`);
+      await asked;
+      await host.open(id);
+      assert.notEqual(await broker(), old);
+      assert.equal((await host.status(id)).state, 'running');
+    }
+  });
 });
