@@ -153,7 +153,7 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
   });
   process.kill(daemon.instance().engines()[0], 'SIGKILL');
   await until('the new engine does not know the page', () => refusals >= 1, 90_000);
-  await openFromExplorer(page, 'notes.txt');
+  assert.equal(await editorText(page), 'one\nnot saved');
   assert.ok(await stayed(page), 'nobody looks, nothing happens');
   await page.evaluate(() => {
     Object.defineProperty(document, 'hidden', { configurable: true, value: false });

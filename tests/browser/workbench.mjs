@@ -36,7 +36,11 @@ export async function explorerRows(page) {
 
 /** Opens a file of the project's top directory by a click in the explorer. */
 export async function openFromExplorer(page, name) {
-  await page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first().click();
+  // The explorer uses its rows again for other files: one that is drawn anew in the moment of a click is another file's by then.
+  await until(`${name} is opened`, async () => {
+    await page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first().click();
+    return activeTab(page, name).waitFor({ timeout: 5_000 }).then(() => true, () => false);
+  }, 60_000);
   await shown(page, name);
 }
 
@@ -66,9 +70,11 @@ async function pick(page, key, text, choose) {
   }, 60_000);
 }
 
+const activeTab = (page, name) => page.locator(`.editor-group-container.active .tab.active[data-resource-name="${name}"]`);
+
 /** Waits until the tab of `name` is the active one and its text is there. */
 async function shown(page, name) {
-  await page.locator(`.editor-group-container.active .tab.active[data-resource-name="${name}"]`).waitFor();
+  await activeTab(page, name).waitFor();
   await editor(page).locator('.view-line').first().waitFor();
 }
 
