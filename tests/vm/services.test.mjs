@@ -49,9 +49,7 @@ for (const suite of ['trixie', 'bookworm']) {
         assert.ok(answer.status >= 500, `${answer.url}: ${answer.status}`);
       }
       assert.equal(await running(), before);
-      // To hold a name that one does not have is no use, and does no harm; to start, restart or purge it is refused.
-      await vm.sh(`hoody-code instances stop lab-1`);
-      for (const words of ['start lab-1', 'restart lab-1', 'remove lab-1 --purge', `remove acme-web-code-1 --purge ${LAB}`]) {
+      for (const words of ['stop lab-1', 'start lab-1', 'restart lab-1', 'remove lab-1 --purge', `remove acme-web-code-1 --purge ${LAB}`]) {
         assert.notEqual((await vm.sh(`hoody-code instances ${words}`, { check: false, timeout: 60_000 })).code, 0, words);
       }
       assert.equal(await running(), before);
