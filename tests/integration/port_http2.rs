@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Certificate, DEADLINE, Daemon, FakeEngine, Http2};
+use crate::support::{Certificate, DEADLINE, Daemon, FakeEngine, Http2, expect_echoes};
 
 struct Scene {
     http: Http2,
@@ -153,14 +153,7 @@ async fn websockets_on_both_forms() {
     let Scene { http, app, port, daemon, .. } = &mut scene;
     let origin = format!("https://localhost:{}", daemon.address.port());
     let mut socket = http.upgrade("websocket", &format!("{app}/socket"), &[("origin", &origin)]).await.unwrap();
-    for size in [1, 1000, 1_000_000] {
-        let sent = vec![b'x'; size];
-        let (mut read, mut write) = tokio::io::split(&mut socket);
-        let mut got = vec![0; size];
-        let (wrote, read) = tokio::join!(write.write_all(&sent), read.read_exact(&mut got));
-        wrote.and(read.map(|_| ())).unwrap();
-        assert!(got == sent);
-    }
+    expect_echoes(&mut socket).await;
     let refused = http.upgrade("websocket", &format!("{app}/socket"), &[("origin", "https://evil.example")]).await.map(|_| ());
     assert_eq!(refused.unwrap_err(), 403, "ours");
     let refused = http.upgrade("websocket", &format!("{app}/refuse"), &[("origin", &origin)]).await.map(|_| ());

@@ -17,7 +17,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use fake::{FakeEngine, real_engine};
 pub(crate) use http::{Response, exchange, read_response, request};
 pub(crate) use login::{BROWSER, SECRET, cookie_of, guarded, post_password, sign_in, status_with, with_password};
-pub(crate) use tls::{Certificate, Http2, Tls};
+pub(crate) use tls::{Certificate, Http2, Tls, expect_echoes};
 pub(crate) use websocket::WebSocket;
 
 /// Long enough for a busy machine; what works needs none of it.

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::http::{Response, read_response, request_bytes};
 use super::{DEADLINE, Daemon};
@@ -186,5 +187,17 @@ impl Http2 {
             return Err(response.status().as_u16());
         }
         Ok(TokioIo::new(hyper::upgrade::on(response).await.expect("an upgrade")))
+    }
+}
+
+/// Whatever is sent comes back, small and large.
+pub(crate) async fn expect_echoes(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    for size in [1, 1000, 1_000_000] {
+        let sent = vec![b'x'; size];
+        let (mut read, mut write) = tokio::io::split(&mut *socket);
+        let mut got = vec![0; size];
+        let (wrote, read) = tokio::join!(write.write_all(&sent), read.read_exact(&mut got));
+        wrote.and(read.map(|_| ())).unwrap();
+        assert!(got == sent);
     }
 }

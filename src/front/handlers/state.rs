@@ -19,10 +19,8 @@ use super::super::compress;
 use super::super::page_pass;
 use super::super::query::Parameters;
 use super::open::blocking;
-use super::{
-    small::{self, wrong_json},
-    while_signed_in,
-};
+use super::small::{self, wrong_json};
+use super::while_signed_in;
 use crate::assets::takes_gzip;
 use crate::instances::{News, RoamingError, Sender, Turn, Update, Updated};
 use crate::proxy::{Body, IdleTimeout};

@@ -31,9 +31,7 @@ impl Agent {
 
     /// Opens a socket inside the instance.
     pub(super) async fn open(&self, request: AgentRequest) -> io::Result<Stream> {
-        let asking = tokio::time::timeout(DEADLINE, self.ask(&request));
-        let (answer, fd) = asking.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        match (answer, fd) {
+        match tokio::time::timeout(DEADLINE, self.ask(&request)).await?? {
             (AgentAnswer::Connected, Some(fd)) => Stream::from_fd(fd),
             (AgentAnswer::Failed { errno }, _) => Err(io::Error::from_raw_os_error(errno)),
             (AgentAnswer::NotYours, _) => Err(io::ErrorKind::PermissionDenied.into()),
