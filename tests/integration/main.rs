@@ -31,6 +31,7 @@ mod port_headers;
 mod ports;
 mod remote;
 mod removal;
+mod scripts;
 mod service;
 mod state;
 mod testssl;
