@@ -27,6 +27,9 @@ define step
 	printf '%-14s %5d s  %s\n' "$$word" $$((SECONDS - began)) '$(1)' >>$(STEPS); exit $$rc
 endef
 
+# What runs and tests this tree uses the engine that this tree builds, whatever others are in the cache or in the system's store.
+run test bench bench-density: export HOODY_CODE_ENGINE = $(shell packaging/engine/build.sh --dir)
+
 .PHONY: help run build test test-fast test-vm vm-tests bench bench-density deb rpm check-packages clean
 
 help:

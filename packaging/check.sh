@@ -49,8 +49,8 @@ for name in hoody-code hoody-code-engine; do
     # What is missing from both is found by nobody else.
     for path in usr/bin/hoody-code usr/bin/hoody usr/bin/hoody-code-broker etc/hoody-code/config.toml usr/lib/systemd/system/hoody-code{,-broker}.service \
       usr/lib/systemd/system/hoody-code{,-https,-control,-metrics,-dashboard,-broker}.socket usr/lib/sysusers.d/hoody-code.conf usr/lib/tmpfiles.d/hoody-code.conf \
-      usr/share/man/man{1/hoody-code.1,5/hoody-code-config.5,8/hoody-code-broker.8}.gz usr/share/bash-completion/completions/hoody-code \
-      usr/share/fish/vendor_completions.d/hoody-code.fish etc/fail2ban/filter.d/hoody-code.conf usr/share/doc/hoody-code/{copyright,operate.md,examples/proxy/nginx.conf}; do
+      usr/share/man/man{1/hoody-code.1,5/hoody-code-config.5,8/hoody-code-broker.8}.gz usr/share/bash-completion/completions/hoody{-code,} \
+      usr/share/fish/vendor_completions.d/hoody{-code,}.fish etc/fail2ban/filter.d/hoody-code.conf usr/share/doc/hoody-code/{copyright,operate.md,examples/proxy/nginx.conf}; do
       [ -e "$work/deb/$path" ] || [ -L "$work/deb/$path" ] || fail "$name has no $path"
     done
     ls "$work/deb"/usr/share/doc/hoody-code/examples/{prometheus,grafana}/* >/dev/null || fail "$name has no alerts or no dashboard"

@@ -4,6 +4,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/why.sh"
 purpose=${1-}
 cargo_deny=0.20.2
 
@@ -24,6 +25,17 @@ fail() {
   exit 1
 }
 
+# quiet TASK COMMAND…: its output goes to the log; of a failure, the last lines of that are shown, and one that says what is wrong.
+quiet() {
+  local task=$1 rc=0
+  shift
+  "$@" >"$log" 2>&1 </dev/null || rc=$?
+  if [ "$rc" -ne 0 ] || ! unpacked "$log"; then
+    tail -n 20 "$log" | sed 's/^/    /' >&2
+    fail "could not $task: $(why "$log")"
+  fi
+}
+
 case $purpose in
   build) packages=("${build_packages[@]}") ;;
   test | vm) packages=("${build_packages[@]}" "${test_packages[@]}" "${vm_packages[@]}" "${package_packages[@]}") ;;
@@ -33,6 +45,9 @@ case $purpose in
 esac
 [ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || fail "neither XDG_CACHE_HOME nor HOME is set: no place for a cache"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code
+log=$(mktemp) || fail "cannot write to ${TMPDIR:-/tmp}"
+scratch=
+trap 'rm -rf "$log" ${scratch:+"$scratch"}' EXIT
 
 # ---- what we do not install -----------------------------------------------------------------------------------------------
 rust=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/../Cargo.toml")
@@ -44,6 +59,8 @@ found=$(rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p') || t
 printf '%s\n' "$rust" "$found" | sort -CV ||
   fail "Rust is too old ($found, $rust or newer is needed): run 'rustup update stable', then run this again"
 command -v node >/dev/null || fail "node is missing: install Node.js 18 or newer with npm, then run this again"
+found=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p') || true
+[ "${found:-0}" -ge 18 ] || fail "node is too old, or does not run: install Node.js 18 or newer with npm, then run this again"
 command -v npm >/dev/null || fail "npm is missing: install it (it comes with Node.js; on Debian it is the package npm), then run this again"
 if [ "$purpose" = test ]; then
   cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing: run 'rustup component add rustfmt', then run this again"
@@ -53,16 +70,12 @@ fi
 # ---- Debian packages ------------------------------------------------------------------------------------------------------
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null) =~ (^|[[:space:]])installed ]]; }
 
-apt() {
-  local log rc=0
-  log=$(mktemp)
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1 || rc=$?
-  if [ "$rc" -ne 0 ]; then
-    tail -n 20 "$log" | sed 's/^/    /' >&2
-    rm -f "$log"
-    return "$rc"
-  fi
-  rm -f "$log"
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"; }
+
+# A stale or partly unreachable index may still do; what decides is whether the packages can be had.
+refresh_and_install() {
+  apt update || true
+  apt install --no-install-recommends "$@"
 }
 
 if command -v dpkg-query >/dev/null; then
@@ -83,10 +96,7 @@ if command -v dpkg-query >/dev/null; then
     for daemon in caddy haproxy nginx; do
       installed "$daemon" || newcomers+=("$daemon")
     done
-    # A stale or partly unreachable index may still do; what decides is whether the packages can be had.
-    apt update || say "could not refresh the package lists, going on with those that are here"
-    apt install --no-install-recommends "${missing[@]}" ||
-      fail "apt could not install (no network, or no disk space?): ${missing[*]}"
+    quiet "install ${missing[*]}" refresh_and_install "${missing[@]}"
     # Tests and benchmark run their own; the packages must not leave servers on ports 80 and 443.
     for daemon in "${newcomers[@]}"; do
       if installed "$daemon" && [ -d /run/systemd/system ]; then
@@ -99,14 +109,15 @@ else
 fi
 case $purpose in build | package) exit 0 ;; esac
 
+[ "$purpose" != test ] || mkdir -p "$cache/tools" 2>/dev/null || fail "cannot make the directory $cache/tools"
+
 # ---- npm packages of the browser tests and the benchmark -------------------------------------------------------------------
 tests=$here/../tests
 lock_sum=$(cat "$tests/package.json" "$tests/package-lock.json" | sha256sum | cut -d' ' -f1)
 stamp=$tests/node_modules/.lock-sum
 if [ "$(cat "$stamp" 2>/dev/null)" != "$lock_sum" ]; then
   say "installing the npm packages of the browser tests"
-  (cd "$tests" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
-    fail "npm could not install the browser tests' packages (no network?)"
+  quiet "install the npm packages of the browser tests" env -C "$tests" npm ci --ignore-scripts --no-audit --no-fund
   printf '%s\n' "$lock_sum" >"$stamp"
 fi
 [ "$purpose" = test ] || exit 0
@@ -115,14 +126,15 @@ fi
 # unpack PACKAGE FROM TO: puts what is at FROM in a package at TO. Not installed: these packages would start services, one of which
 # bans people from this machine.
 unpack() {
-  local dir
   say "unpacking $1 into $cache/tools"
-  dir=$(mktemp -d)
-  (cd "$dir" && apt-get -qq download "$1" >/dev/null 2>&1 && dpkg-deb -x "$1"_*.deb files) || fail "apt could not download $1 (no network?)"
   mkdir -p "$(dirname "$3")"
+  # Beside where it goes, so that all of it appears at once.
+  scratch=$(mktemp -d "$cache/tools/.unpacking-XXXXXX")
+  quiet "download $1" env -C "$scratch" apt-get -qq download "$1"
+  quiet "unpack $1" dpkg-deb -x "$scratch/$1"_*.deb "$scratch/files"
   rm -rf "$3"
-  mv "$dir/files$2" "$3"
-  rm -rf "$dir"
+  mv -T "$scratch/files$2" "$3"
+  rm -rf "$scratch"
 }
 
 if command -v dpkg-deb >/dev/null; then
@@ -135,10 +147,8 @@ schemathesis=$cache/tools/schemathesis
 lock_sum=$(cat "$tests/schemathesis/requirements.txt" <(python3 --version) | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$schemathesis/.lock-sum" 2>/dev/null)" != "$lock_sum" ]; then
   say "installing schemathesis into $schemathesis"
-  mkdir -p "$cache/tools"
-  python3 -m venv --clear "$schemathesis"
-  "$schemathesis/bin/pip" install --quiet --no-input --disable-pip-version-check --require-hashes -r "$tests/schemathesis/requirements.txt" ||
-    fail "pip could not install schemathesis (no network?)"
+  quiet "make a Python environment for schemathesis" python3 -m venv --clear "$schemathesis"
+  quiet "install schemathesis" "$schemathesis/bin/pip" install --quiet --no-input --disable-pip-version-check --require-hashes -r "$tests/schemathesis/requirements.txt"
   printf '%s\n' "$lock_sum" >"$schemathesis/.lock-sum"
 fi
 
@@ -146,13 +156,7 @@ fi
 export PATH=$PATH:$cache/tools/bin
 if ! cargo-deny --version >/dev/null 2>&1; then
   say "compiling cargo-deny $cargo_deny into $cache/tools (three to six minutes, once)"
-  log=$(mktemp)
   # It runs for two seconds at a time: a quick compilation is worth more than quick code.
-  if ! CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --locked --root "$cache/tools" cargo-deny --version "$cargo_deny" >"$log" 2>&1; then
-    tail -n 20 "$log" | sed 's/^/    /' >&2
-    rm -f "$log"
-    fail "cargo could not install cargo-deny (no network, or no disk space?)"
-  fi
-  rm -f "$log"
+  quiet "install cargo-deny" env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --locked --root "$cache/tools" cargo-deny --version "$cargo_deny"
 fi

@@ -4,8 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=${1:?usage: packaging/stage-engine.sh DIR [ENGINE]}
-id=$("$here/packaging/engine/build.sh" --id)
-engine=${2:-${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code/engines/$id}
+engine=${2:-$("$here/packaging/engine/build.sh" --dir)}
 [ -f "$engine/engine.json" ] || { echo "packaging/stage-engine.sh: no engine at $engine: run 'make build' first" >&2; exit 1; }
 engines=$dir/usr/lib/hoody-code/engines
 umask 022

@@ -47,9 +47,11 @@ shared=$(mktemp -d)
 trap 'rm -rf "$shared"' EXIT
 "${HOODY_CODE_GENERATOR:-$binaries/hoody-code}" generate "$shared"
 install -d "$share/bash-completion/completions" "$share/zsh/vendor-completions" "$share/fish/vendor_completions.d"
-install -m 0644 "$shared/bash/hoody-code.bash" "$share/bash-completion/completions/hoody-code"
-install -m 0644 "$shared/zsh/_hoody-code" "$share/zsh/vendor-completions/_hoody-code"
-install -m 0644 "$shared/fish/hoody-code.fish" "$share/fish/vendor_completions.d/hoody-code.fish"
+for program in hoody-code hoody; do
+  install -m 0644 "$shared/bash/$program.bash" "$share/bash-completion/completions/$program"
+  install -m 0644 "$shared/zsh/_$program" "$share/zsh/vendor-completions/_$program"
+  install -m 0644 "$shared/fish/$program.fish" "$share/fish/vendor_completions.d/$program.fish"
+done
 cp "$here"/packaging/man/*.8 "$shared/man/"
 for page in "$shared"/man/*; do
   gzip -9n "$page"

@@ -3,15 +3,18 @@
 #
 #   build.sh          build and add it, unless an engine with the same id is there
 #   build.sh --id     print the id this tree would build, and stop
+#   build.sh --dir    print the directory of that engine, built or not, and stop
 #   build.sh --node   print the path of the node in that engine (or plain "node" while there is none), and stop
 #
-# The id carries a hash over everything that decides the outcome: package.json, the lock files, this file, the machine type, and how
-# node is started, which the compile cache depends on.
+# The id carries a hash over everything that decides the outcome: package.json, the lock files, this file, the machine type, how
+# node is started, which the compile cache depends on, and the daemon's code that makes an engine of a tree.
 # Nothing is fetched that a lock file of ours does not name together with its checksum; no package's install script runs but
 # those of the native modules listed below. relock.sh makes the lock files.
 set -euo pipefail
+shopt -s inherit_errexit
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../why.sh"
 bin=${HOODY_CODE_BIN:-$here/../../target/release/hoody-code}
 
 # What VS Code loads and npm must compile (or fetch nothing for): the packages its package.json allows scripts for, without
@@ -36,13 +39,18 @@ esac
 
 version=$(sed -n 's/^ *"code-server": "\([0-9.]*\)".*/\1/p' "$here/package.json")
 [ -n "$version" ] || fail "no code-server version in $here/package.json"
+# Without comments, empty lines and tests: what is said of it differently is no other engine.
+code() { sed -s -e '/^#\[cfg(test)\]/,$d' -e '/^ *\/\//d' -e '/^ *$/d' "$@"; }
 hash=$(
   cd "$here"
   {
     printf '%s\n' "$arch"
     cat package.json package-lock.json vscode/npm-shrinkwrap.json vscode/extensions/npm-shrinkwrap.json build.sh
-    sed -n '/^pub const NODE_FLAGS/p' ../../src/engine/command.rs
-    cat ../../src/engine/preload.cjs
+    cd ../../src/engine
+    sed -n '/^pub const NODE_FLAGS/p' command.rs
+    sed -n '/^pub const FORMAT/p' installed.rs
+    cat preload.cjs
+    code adding.rs copy.rs manifest.rs pack.rs warm.rs
   } | sha256sum | cut -c1-12
 )
 id=code-server-$version-$hash
@@ -55,13 +63,17 @@ case ${1-} in
     printf '%s\n' "$id"
     exit 0
     ;;
+  --dir)
+    printf '%s\n' "$engines/$id"
+    exit 0
+    ;;
   --node)
     found=$(find "$engines/$id" -maxdepth 3 -name node -type f -perm -u+x -print -quit 2>/dev/null || true)
     printf '%s\n' "${found:-node}"
     exit 0
     ;;
   '') ;;
-  *) fail "unknown argument $1 (there are --id and --node)" ;;
+  *) fail "unknown argument $1 (there are --id, --dir and --node)" ;;
 esac
 
 [ -x "$bin" ] || fail "no hoody-code program at $bin: build it first (make build)"
@@ -91,8 +103,8 @@ done
 # Under the lock any other staging directory is what a killed build left. The name is none that the store sweeps itself.
 rm -rf "$engines"/.npm-build-*
 
-free_mb=$(df -Pm "$engines" | awk 'NR == 2 { print $4 }')
-[ "$free_mb" -ge "$need_mb" ] || fail "too little disk space: $free_mb MB free in $engines, $need_mb MB needed"
+free_mb=$(df -Pm "$engines" | awk 'NR == 2 { print $4 }') || fail "cannot tell how much of the disk is free in $engines"
+[ "$free_mb" -ge "$need_mb" ] || fail "too little disk space: $free_mb MB free in $engines, $need_mb MB needed: make room, then run this again"
 
 staging=$(mktemp -d "$engines/.npm-build-XXXXXX")
 log=$staging/build.log
@@ -110,12 +122,14 @@ step() {
   local title=$1 began=$SECONDS rc=0
   shift
   say "$title"
+  # Not for longer than this script lives, however it ends.
   (
-    while sleep 15 >/dev/null 2>&1 9>&-; do say "  … $((SECONDS - began)) s"; done
+    while sleep 15 >/dev/null 2>&1 9>&- && kill -0 $$ 2>/dev/null; do say "  … $((SECONDS - began)) s"; done
   ) 9>&- &
   ticker=$!
   printf '\n== %s\n' "$title" >>"$log"
   "$@" >>"$log" 2>&1 </dev/null || rc=$?
+  [ "$rc" -ne 0 ] || unpacked "$log" || rc=1
   kill "$ticker" 2>/dev/null || true
   wait "$ticker" 2>/dev/null || true
   ticker=
@@ -125,12 +139,7 @@ step() {
       tail -n 20 "$log" | sed 's/^/    /'
     } >&2
     cp "$log" "$engines/.last-failed-build.log" 2>/dev/null || true
-    if grep -qE 'ENOSPC|No space left' "$log"; then
-      fail "the disk is full: $title stopped"
-    elif grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH' "$log"; then
-      fail "npm cannot reach its registry (no network?): $title stopped"
-    fi
-    fail "could not do this: $title (exit $rc; whole log: $engines/.last-failed-build.log)"
+    fail "could not do this: $title: $(why "$log") (whole log: $engines/.last-failed-build.log)"
   fi
   say "  done in $((SECONDS - began)) s"
 }

@@ -9,6 +9,10 @@ use super::disk::DiskCommand;
 use super::url::ServiceUrl;
 use crate::model::InstanceId;
 
+/// What `--store` means to `engine`.
+const STORE: &str = "The directory of engines: an installed service's is /usr/lib/hoody-code/engines, root's to change; left out, your own, \
+                     ~/.cache/hoody-code/engines, which `make build` fills";
+
 /// VS Code as a URL.
 #[derive(Debug, Parser)]
 #[command(name = "hoody-code", version, about, arg_required_else_help = true)]
@@ -126,7 +130,7 @@ pub enum EngineCommand {
         #[arg(long)]
         json: bool,
         /// The directory of engines to work on.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", help = STORE)]
         store: Option<PathBuf>,
     },
     /// List the installed engines.
@@ -135,7 +139,7 @@ pub enum EngineCommand {
         #[arg(long)]
         json: bool,
         /// The directory of engines to work on.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", help = STORE)]
         store: Option<PathBuf>,
     },
     /// Remove an installed engine.
@@ -146,7 +150,7 @@ pub enum EngineCommand {
         #[arg(long)]
         json: bool,
         /// The directory of engines to work on.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", help = STORE)]
         store: Option<PathBuf>,
     },
 }

@@ -1,12 +1,15 @@
 //! `hoody-code engine …`: the store of engines.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::args::EngineCommand;
-use crate::engine::{AddOptions, Engine, EngineError, Progress, Store, Tree, cache_dir};
+use crate::engine::{AddOptions, Engine, EngineError, Progress, SYSTEM_DIR, Store, Tree, cache_dir};
+
+/// What is there on a host with an installed service, for its operators to see.
+const INSTALLED: &str = "/etc/hoody-code/config.toml";
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -28,6 +31,9 @@ impl<'a> Row<'a> {
 /// # Errors
 /// As the store says.
 pub fn run(command: &EngineCommand) -> Result<(), EngineError> {
+    if let Some(line) = elsewhere(command, Path::new(INSTALLED)) {
+        eprintln!("hoody-code: {line}");
+    }
     match command {
         EngineCommand::Add { path, node, id, move_tree, json, store } => {
             let tree = Tree::discover(path, node.as_deref())?;
@@ -39,6 +45,9 @@ pub fn run(command: &EngineCommand) -> Result<(), EngineError> {
         }
         EngineCommand::List { json, store } => {
             let engines = open(store).list()?;
+            if engines.is_empty() && !json {
+                eprintln!("hoody-code: no engine in {}", open(store).dir().display());
+            }
             let rows: Vec<Row<'_>> = engines.iter().map(Row::of).collect();
             if *json {
                 say_json(&rows);
@@ -56,6 +65,13 @@ pub fn run(command: &EngineCommand) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// What an operator has to know who leaves `--store` out where there is a service, whose engines are not in anybody's cache.
+fn elsewhere(command: &EngineCommand, installed: &Path) -> Option<String> {
+    let (EngineCommand::Add { store, .. } | EngineCommand::List { store, .. } | EngineCommand::Remove { store, .. }) = command;
+    let own = store.is_none() && installed.exists();
+    own.then(|| format!("note: this is about {}; the engines of the installed service are in --store {SYSTEM_DIR}", cache_dir().display()))
 }
 
 fn open(dir: &Option<PathBuf>) -> Store {
@@ -103,5 +119,19 @@ impl Shown {
         if std::io::stderr().is_terminal() {
             let _ = writeln!(std::io::stderr());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_service_is_told_where_its_engines_are() {
+        let list = |store: Option<&str>| EngineCommand::List { json: false, store: store.map(PathBuf::from) };
+        let (there, not_there) = (Path::new("/"), Path::new("/nowhere"));
+        assert!(elsewhere(&list(None), there).is_some_and(|line| line.ends_with("--store /usr/lib/hoody-code/engines")));
+        assert_eq!(elsewhere(&list(None), not_there), None);
+        assert_eq!(elsewhere(&list(Some("/x")), there), None);
     }
 }

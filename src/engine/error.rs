@@ -61,7 +61,7 @@ pub enum EngineError {
         id: String,
     },
     /// An id that is not in the store.
-    #[error("no engine {id} in {store}")]
+    #[error("no engine {id} in {store}: --store names another directory, `hoody-code engine list` shows what is in one")]
     Unknown {
         /// The id.
         id: String,
@@ -98,14 +98,14 @@ pub enum EngineError {
     },
     /// No engine anywhere.
     #[error(
-        "no engine found (looked in {looked}): run `make build`, or `hoody-code engine add PATH` with an unpacked code-server, openvscode-server or vscodium server"
+        "no engine found (looked in {looked}): install hoody-code-engine, run `make build`, or `hoody-code engine add PATH --store DIR` with an unpacked code-server, openvscode-server or vscodium server and one of these directories"
     )]
     NotFound {
         /// The places, separated by commas.
         looked: String,
     },
     /// A place named by the operator holds no engine.
-    #[error("{path} ({origin}) holds no engine: run `hoody-code engine add PATH`, or name an engine directory")]
+    #[error("{path} ({origin}) holds no engine: run `hoody-code engine add PATH --store {path}`, or name an engine directory")]
     Empty {
         /// The place.
         path: PathBuf,

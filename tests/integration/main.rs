@@ -32,6 +32,7 @@ mod port_http2;
 mod ports;
 mod remote;
 mod removal;
+mod scripts;
 mod service;
 mod state;
 mod testssl;

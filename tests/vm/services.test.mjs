@@ -106,6 +106,30 @@ for (const suite of ['trixie', 'bookworm']) {
       assert.ok(Number(/Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1]) <= 1.5, stdout);
     });
 
+    test('it has HTTPS, metrics and an operator\'s page of its own', async () => {
+      await vm.sh(`install -d -m 0750 -g hoody-code-lab /etc/hoody-code/lab/tls && cd /etc/hoody-code/lab/tls
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=localhost -out cert.pem -keyout key.pem 2>/dev/null
+        chgrp hoody-code-lab *.pem && chmod 0640 *.pem`);
+      const tls = '[tls]\ncertificate = "/etc/hoody-code/lab/tls/cert.pem"\nkey = "/etc/hoody-code/lab/tls/key.pem"\n';
+      const dashboard = `[dashboard]\nhashed_password = "${await out('echo boss | hoody-code password')}"\n`;
+      await vm.write('/etc/hoody-code/lab/config.toml', `${lab('512M')}${tls}${dashboard}`, { mode: '0640', group: 'hoody-code-lab' });
+      await vm.write('/etc/systemd/system/hoody-code-metrics@lab.socket.d/address.conf', '[Socket]\nListenStream=127.0.0.1:9474\n');
+      const before = [await host.pid('lab-1'), await show('MainPID', 'hoody-code')];
+      const sockets = ['https', 'metrics', 'dashboard'].map((kind) => `hoody-code-${kind}@lab.socket`).join(' ');
+      await vm.sh(`systemctl enable ${sockets} && systemctl restart hoody-code@lab`, { timeout: 60_000 });
+      assert.equal(await out(`systemctl is-active ${sockets}`), 'active\nactive\nactive');
+      assert.match(await out('stat -c %a:%U /run/hoody-code/lab/{https,metrics,dashboard}.sock'), /^(600:root\n?){3}$/);
+      const ask = (socket, url) => out(`curl -sk -m 20 -o /dev/null -w '%{http_code}' --unix-socket /run/hoody-code/lab/${socket}.sock ${url}`);
+      assert.equal(await ask('https', 'https://localhost/api/v1/code/health'), '200');
+      assert.equal(await ask('metrics', 'http://localhost/metrics'), '200');
+      assert.equal(await ask('dashboard', 'http://localhost/api/v1/instances'), '401');
+      assert.match(await out('curl -s -m 20 http://127.0.0.1:9474/metrics'), /^hoody_code_/m);
+      // Off again; nobody's editor has noticed, nor the other service.
+      await vm.sh(`rm -r /etc/systemd/system/hoody-code-metrics@lab.socket.d; systemctl disable --now ${sockets}; systemctl restart hoody-code@lab`, { timeout: 60_000 });
+      assert.equal(await out('ls /run/hoody-code/lab'), 'control.sock\nhttp.sock');
+      assert.deepEqual([await host.pid('lab-1'), await show('MainPID', 'hoody-code')], before);
+    });
+
     test('either is restarted, or killed, and takes its own over again', async () => {
       const pids = async () => [await host.pid('lab-1'), await host.pid('acme-web-code-2'), await host.pid('acme-web-code-1')];
       const before = await pids();

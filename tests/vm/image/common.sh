@@ -4,6 +4,7 @@
 
 me=$(basename "$0" .sh)
 images=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$images/../../../packaging/why.sh"
 
 say() { printf 'vm %s: %s\n' "$me" "$*" >&2; }
 fail() {
@@ -51,7 +52,7 @@ step() {
   "$@" >"$staging/log" 2>&1 </dev/null 9>&- || rc=$?
   if [ "$rc" -ne 0 ]; then
     tail -n 20 "$staging/log" | sed 's/^/    /' >&2
-    fail "could not do this: $title (exit $rc; no network, or no disk space?)"
+    fail "could not do this: $title: $(why "$staging/log")"
   fi
   say "  done in $((SECONDS - began)) s"
 }

@@ -9,8 +9,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packaging=$images/../../../packaging/engine
-id=$("$packaging/build.sh" --id)
-engine=${XDG_CACHE_HOME:-$HOME/.cache}/hoody-code/engines/$id
+engine=$("$packaging/build.sh" --dir)
+id=${engine##*/}
 name=engine-$id-$(hash_of "$images/engine.sh")
 
 case ${1-} in
