@@ -27,8 +27,11 @@ define step
 	printf '%-14s %5d s  %s\n' "$$word" $$((SECONDS - began)) '$(1)' >>$(STEPS); exit $$rc
 endef
 
-# What runs and tests this tree uses the engine that this tree builds, whatever others are in the cache or in the system's store.
+# What runs and tests this tree uses the engine that this tree builds, whatever others are in the cache or in the system's store; unless the
+# environment names one.
+ifeq ($(origin HOODY_CODE_ENGINE),undefined)
 run test bench bench-density: export HOODY_CODE_ENGINE = $(shell packaging/engine/build.sh --dir)
+endif
 
 .PHONY: help run build test test-fast test-vm vm-tests bench bench-density deb rpm check-packages clean
 

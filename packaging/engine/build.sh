@@ -128,18 +128,19 @@ step() {
   ) 9>&- &
   ticker=$!
   printf '\n== %s\n' "$title" >>"$log"
-  "$@" >>"$log" 2>&1 </dev/null || rc=$?
-  [ "$rc" -ne 0 ] || unpacked "$log" || rc=1
+  "$@" >"$log.step" 2>&1 </dev/null || rc=$?
+  cat "$log.step" >>"$log" || true
+  [ "$rc" -ne 0 ] || unpacked "$log.step" || rc=1
   kill "$ticker" 2>/dev/null || true
   wait "$ticker" 2>/dev/null || true
   ticker=
   if [ "$rc" -ne 0 ]; then
     {
       printf 'engine: the last lines of its output:\n'
-      tail -n 20 "$log" | sed 's/^/    /'
+      tail -n 20 "$log.step" | sed 's/^/    /'
     } >&2
     cp "$log" "$engines/.last-failed-build.log" 2>/dev/null || true
-    fail "could not do this: $title: $(why "$log") (whole log: $engines/.last-failed-build.log)"
+    fail "could not do this: $title: $(why "$log.step") (whole log: $engines/.last-failed-build.log)"
   fi
   say "  done in $((SECONDS - began)) s"
 }

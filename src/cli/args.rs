@@ -225,19 +225,20 @@ pub enum InstancesCommand {
         #[command(flatten)]
         ask: AskOptions,
     },
-    /// Show everything the journal has of one: the daemon's records and what its editor said.
+    /// Show everything the journal has of one: the daemon's records and what its editor said. Where it has nothing, what the daemon still
+    /// knows of its editor's last lines.
     Logs {
         /// Which.
         id: InstanceId,
-        /// Go on as new lines come.
+        /// Go on as new lines come to the journal.
         #[arg(long, short)]
         follow: bool,
         /// How many lines to begin with.
         #[arg(long, short = 'n', default_value_t = 100)]
         lines: u32,
-        /// For programs: one JSON object per line.
-        #[arg(long)]
-        json: bool,
+        /// How to ask the daemon; as JSON, there is one object per line.
+        #[command(flatten)]
+        control: ControlOptions,
     },
     /// Snapshots and templates.
     #[command(flatten)]

@@ -6,8 +6,8 @@ use std::process::Command;
 use http::Method;
 use serde_json::Value;
 
-use super::args::{AskOptions, InstancesCommand, SessionsCommand};
-use super::caller::Caller;
+use super::args::{AskOptions, ControlOptions, InstancesCommand, SessionsCommand};
+use super::caller::{Caller, at_socket};
 use super::client::ClientError;
 use super::progress::Progress;
 use super::table::Table;
@@ -106,7 +106,7 @@ pub fn run(command: &InstancesCommand) -> Result<(), InstancesError> {
             report(ask.control.json, &order(ask, Method::DELETE, of(id) + query)?)
         }
         InstancesCommand::Disk(command) => disk::run(command),
-        InstancesCommand::Logs { id, follow, lines, json } => logs(id, *follow, *lines, *json),
+        InstancesCommand::Logs { id, follow, lines, control } => logs(id, *follow, *lines, control),
     }
 }
 
@@ -213,16 +213,41 @@ fn programs(usage: &Value) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(",") }
 }
 
-/// One tenant's whole story: our own records of it, and what its unit said.
-fn logs(id: &InstanceId, follow: bool, lines: u32, json: bool) -> Result<(), InstancesError> {
-    let mut command = Command::new("journalctl");
-    command.args(["--no-pager", "--lines", &lines.to_string()]);
+/// One tenant's whole story: our own records of it, and what its unit said. A daemon without systemd leaves nothing in the journal, but
+/// remembers the last lines itself.
+fn logs(id: &InstanceId, follow: bool, lines: u32, control: &ControlOptions) -> Result<(), InstancesError> {
+    let journal = |lines: u32| {
+        let mut command = Command::new("journalctl");
+        command.args(["--quiet", "--no-pager", "--lines", &lines.to_string(), "--output", if control.json { "json" } else { "short-iso" }]);
+        // "+" is "or" (journalctl(1)).
+        command.args([&format!("HOODY_INSTANCE={id}"), "+", &format!("INSTANCE={id}"), "+", &format!("UNIT=hoody-code-instance@{id}.service")]);
+        command
+    };
+    if !follow && journal(1).output().map_or(true, |output| output.stdout.is_empty()) {
+        return remembered(id, lines, control);
+    }
+    let mut command = journal(lines);
     if follow {
         command.arg("--follow");
     }
-    command.args(["--output", if json { "json" } else { "short-iso" }]);
-    // "+" is "or" (journalctl(1)).
-    command.args([&format!("HOODY_INSTANCE={id}"), "+", &format!("INSTANCE={id}"), "+", &format!("UNIT=hoody-code-instance@{id}.service")]);
     let status = command.status().map_err(InstancesError::Journal)?;
     if status.success() { Ok(()) } else { Err(InstancesError::Journal(io::Error::other(status.to_string()))) }
+}
+
+/// The last lines that the daemon still has.
+fn remembered(id: &InstanceId, lines: u32, control: &ControlOptions) -> Result<(), InstancesError> {
+    let answer = at_socket(control).order(Method::GET, &format!("/api/v1/instances/{id}/logs"))?;
+    let all = answer["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut out = io::stdout().lock();
+    for line in &all[all.len().saturating_sub(lines as usize)..] {
+        if control.json {
+            writeln!(out, "{}", serde_json::json!({ "MESSAGE": line }))?;
+        } else {
+            writeln!(out, "{}", text(line))?;
+        }
+    }
+    if all.is_empty() {
+        writeln!(io::stderr().lock(), "hoody-code: neither the journal nor the daemon has lines of {id}")?;
+    }
+    Ok(())
 }

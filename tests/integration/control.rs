@@ -88,6 +88,13 @@ fn what_is_wrong_has_a_message_and_a_status() {
     fails(&["stop", "../etc"], 64, "1 to 63");
     engine.behave("die");
     fails(&["start", "alice"], 75, "ended before it answered");
+    // Of what has ended as well: without systemd it is the daemon that knows what was said.
+    assert_eq!(daemon.get("/i/dies-at-once/?ew=1").status, 502);
+    let told = out(&run(&daemon, &["logs", "dies-at-once"]));
+    assert!(told.lines().any(|line| line == "I cannot go on") && told.lines().count() > 1, "{told}");
+    assert_eq!(out(&run(&daemon, &["logs", "dies-at-once", "--lines", "1"])).lines().count(), 1);
+    let json = out(&run(&daemon, &["logs", "dies-at-once", "--json"]));
+    assert!(json.lines().any(|line| line == r#"{"MESSAGE":"I cannot go on"}"#), "{json}");
     // There is one user for all here, and no snapshots.
     fails(&["snapshot", "alice"], 75, "made by the broker");
     fails(&["restore", "alice", "first"], 75, "made by the broker");

@@ -41,6 +41,8 @@ impl Stage {
             let done = Command::new("cp").arg("-r").arg(root.join(from)).arg(stage.path("tree").join(to)).status().unwrap();
             assert!(done.success());
         }
+        // What this machine has free in its temporary directory is not the question.
+        stage.stand_in("df", "echo 'Filesystem 1M Used Available'; echo '/dev/vda1 90000 1 80000'");
         stage
     }
 
@@ -67,17 +69,23 @@ impl Stage {
     }
 
     fn command(&self, script: &str, words: &[&str]) -> Command {
-        let mut command = Command::new("bash");
+        // A shell without job control has what it puts into the background ignore SIGINT, down to us; and bash takes no such signal back.
+        let mut command = Command::new("env");
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         command
+            .args(["--default-signal=INT,TERM", "bash"])
             .arg(self.path("tree/packaging").join(script))
             .args(words)
             .env("PATH", path)
+            .env("LC_ALL", "C")
             .env("HOODY_CODE_BIN", env!("CARGO_BIN_EXE_hoody-code"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("npm_config_cache", self.path("npm"))
             .env("npm_config_registry", "http://127.0.0.1:1")
             .env("npm_config_fetch_retries", "0")
+            .env("npm_config_noproxy", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1")
+            .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::null());
         command
     }
