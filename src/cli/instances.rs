@@ -220,7 +220,13 @@ fn logs(id: &InstanceId, follow: bool, lines: u32, control: &ControlOptions) -> 
         let mut command = Command::new("journalctl");
         command.args(["--quiet", "--no-pager", "--lines", &lines.to_string(), "--output", if control.json { "json" } else { "short-iso" }]);
         // "+" is "or" (journalctl(1)).
-        command.args([&format!("HOODY_INSTANCE={id}"), "+", &format!("INSTANCE={id}"), "+", &format!("UNIT=hoody-code-instance@{id}.service")]);
+        command.args([
+            &format!("HOODY_INSTANCE={id}"),
+            "+",
+            &format!("INSTANCE={id}"),
+            "+",
+            &format!("UNIT=hoody-code-instance@{id}.service"),
+        ]);
         command
     };
     if !follow && journal(1).output().map_or(true, |output| output.stdout.is_empty()) {

@@ -105,7 +105,9 @@ pub enum EngineError {
         looked: String,
     },
     /// A place named by the operator holds no engine.
-    #[error("{path} ({origin}) holds no engine: run `hoody-code engine add PATH --store DIR`, or name an engine, or a directory of engines")]
+    #[error(
+        "{path} ({origin}) holds no engine: run `hoody-code engine add PATH --store DIR`, or name an engine, or a directory of engines"
+    )]
     Empty {
         /// The place.
         path: PathBuf,
