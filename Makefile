@@ -84,8 +84,8 @@ test-vm:
 
 vm-tests:
 	$(call step,vm images,timeout -k 10 25m tests/vm/image/build.sh)
-	$(call step,vm tests,timeout -k 10 35m "$$(packaging/engine/build.sh --node)" --test \
-		--test-concurrency=1 --test-timeout=600000 $(VM_TESTS))
+	$(call step,vm tests,timeout -k 10 50m "$$(packaging/engine/build.sh --node)" --test \
+		--test-concurrency=1 --test-timeout=1200000 $(VM_TESTS))
 
 bench:
 	$(call step,set up for the benchmark,packaging/setup.sh bench)

@@ -12,14 +12,14 @@ memory_max = "400M"
 tasks_max = 100
 disk = "64M"
 [class.short]
-run_time = "10s"
+run_time = "30s"
 [instance.mallory]
 class = "small"
 [instance.sid]
 class = "short"
 `;
 
-describe('bombs', { timeout: 180_000 }, () => {
+describe('bombs', { timeout: 600_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot({ config: CONFIG });
@@ -32,7 +32,7 @@ describe('bombs', { timeout: 180_000 }, () => {
 
   /** The neighbour's editor still answers, by the same process, and nobody was killed there. */
   async function neighbourIsWell(engine) {
-    await host.open('nora', { deadline: 20_000 });
+    await host.open('nora');
     assert.equal(await host.engine('nora'), engine);
     assert.equal((await events('nora', 'memory.events')).oom_kill, '0');
     await host.inside('nora', 'head -c 1M /dev/urandom >~/x && gzip -f ~/x && echo y >/tmp/y');
@@ -55,7 +55,7 @@ describe('bombs', { timeout: 180_000 }, () => {
     await host.until('the limit', async () => Number((await events('mallory', 'pids.events')).max) > 100);
     assert.ok(Number(await host.cgroup('mallory', 'pids.current')) <= 100);
     await neighbourIsWell(neighbour);
-    await host.vm.sh('systemctl stop hoody-code-instance@mallory.service', { timeout: 20_000 });
+    await host.vm.sh('systemctl stop hoody-code-instance@mallory.service', { timeout: 60_000 });
     const uid = (await host.vm.sh('stat -c %u /data/instances/mallory')).stdout.trim();
     assert.equal((await host.vm.sh(`ps -o pid= -u ${uid} || true`)).stdout, '');
     await comesBack('mallory', 'stopped_by_operator');
@@ -87,7 +87,7 @@ except OSError as e: print(n > 1000, errno.errorcode[e.errno])`;
 
   /** Says why it was ended, to programs and to people; the page's form brings it back. */
   async function comesBack(id, kind) {
-    const status = await host.state(id, 'failed', { deadline: 40_000 });
+    const status = await host.state(id, 'failed', { deadline: 120_000 });
     assert.deepEqual(status.cause, { kind });
     const machine = await host.fetch(id, '/?folder=/home/user');
     assert.equal(machine.status, 503);

@@ -10,7 +10,7 @@ import { Vm } from './vm.mjs';
 
 for (const [suite, systemd] of Object.entries({ trixie: 257, bookworm: 252 })) {
   // The older one runs only where what is built here runs in it: nowhere else is its image made.
-  describe(suite, { skip: !Vm.fits(suite), timeout: 300_000 }, () => {
+  describe(suite, { skip: !Vm.fits(suite), timeout: 600_000 }, () => {
     let vm;
     before(async () => (vm = await Vm.boot({ suite })));
     after(() => vm?.end());

@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 import { markReady, openTerminal, ready, typeCommand } from '../browser/workbench.mjs';
 import { Host } from './host.mjs';
 
-describe('a day inside', { timeout: 180_000 }, () => {
+describe('a day inside', { timeout: 600_000 }, () => {
   let host;
   before(async () => {
     // No question whether a folder is trusted: it would have the keyboard.

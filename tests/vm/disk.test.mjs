@@ -34,7 +34,7 @@ const furnish = (host, id) => host.inside(id, `mkdir -p ~/.hoody-code/extensions
   echo '{"editor.fontSize": 21}' >~/.hoody-code/user-data/User/settings.json
   echo secret >~/.netrc; echo secret >~/.bash_history`);
 
-describe('on btrfs', { timeout: 420_000 }, () => {
+describe('on btrfs', { timeout: 600_000 }, () => {
   let host, out, cli, uid, stop;
   before(async () => {
     host = await Host.boot({ config: CONFIG });
@@ -239,7 +239,7 @@ describe('on btrfs', { timeout: 420_000 }, () => {
   });
 });
 
-describe('on ext4', { timeout: 300_000 }, () => {
+describe('on ext4', { timeout: 600_000 }, () => {
   let host, out, cli, uid, stop;
   before(async () => {
     host = await Host.boot({ config: CONFIG });

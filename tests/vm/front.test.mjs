@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { kinds } from '../browser/vsix.mjs';
 import { Host } from './host.mjs';
 
-describe('through the front', { timeout: 240_000 }, () => {
+describe('through the front', { timeout: 600_000 }, () => {
   let host, vm;
   const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
 

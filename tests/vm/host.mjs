@@ -116,7 +116,7 @@ export class Host {
   }
 
   /** Repeats `look` until it returns something true. */
-  async until(what, look, { deadline = 20_000 } = {}) {
+  async until(what, look, { deadline = 60_000 } = {}) {
     const end = Date.now() + deadline;
     for (;;) {
       const found = await look();
@@ -212,7 +212,7 @@ sys.stdout.buffer.write(socket.recv_fds(agent, 65536, 1)[0])`;
   }
 
   /** Runs a bash script in an instance, which is started when need be; what takes longer than `timeout` ms throws. */
-  async inside(id, script, { timeout = 30_000, check = true } = {}) {
+  async inside(id, script, { timeout = 90_000, check = true } = {}) {
     if (!this.#probes.has(id)) await this.probe(id);
     let answer = await this.#ask(this.#probes.get(id), { script, timeout });
     if (!answer) {

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { Host } from './host.mjs';
 
-describe('idle', { timeout: 300_000 }, () => {
+describe('idle', { timeout: 600_000 }, () => {
   let host;
   const unit = async (id) => (await host.vm.sh(`systemctl is-active hoody-code-instance@${id} || true`)).stdout.trim();
 
@@ -46,7 +46,7 @@ describe('idle', { timeout: 300_000 }, () => {
     const { disk } = await host.until('its files are counted', async () => { const status = await host.status('bob'); return status.disk && status; });
     const used = 1024 * Number((await host.vm.sh('du -skx /data/instances/bob')).stdout.split('\t')[0]);
     assert.ok(disk.complete && disk.bytes > 16_384 && disk.bytes < used * 2, `${JSON.stringify(disk)}, ${used} by now`);
-    await host.inside('bob', 'setsid -f bash -c "sleep 1; pkill -x sleep; pkill -f hoody-probe" >/dev/null 2>&1');
+    await host.inside('bob', 'setsid -f bash -c "sleep 5; pkill -x sleep; pkill -f hoody-probe" >/dev/null 2>&1');
     await host.state('bob', 'stopped', { deadline: 90_000 });
     assert.equal(await unit('bob'), 'inactive');
     assert.ok((await host.status('bob')).disk.bytes >= disk.bytes, 'what was counted last');

@@ -35,7 +35,7 @@ devices = ["/dev/fuse"]
 class = "other"
 `;
 
-describe('limits', { timeout: 180_000 }, () => {
+describe('limits', { timeout: 600_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot({ config: config() });

@@ -120,7 +120,7 @@ export class Machine {
       path.join(this.dir, 'slirp.log'),
       ['pipe'], // the work is done by a child of its own, which ends when our end of this is closed
     );
-    await until('slirp4netns listens', () => fs.existsSync(at('bess.sock')), 5_000);
+    await until('slirp4netns listens', () => fs.existsSync(at('bess.sock')), deadline);
     const disks = [`ubd0=${at('cow.img')},/proc/self/fd/3`, `ubd1=${at('data.img')}`, 'ubd2r=/proc/self/fd/4', 'ubd3r=/proc/self/fd/5'];
     this.#guest = this.#spawn(
       ['taskset', '-c', String(this.cpu), at('linux'), 'umid=u', `uml_dir=${this.own}/`, ...disks, 'root=/dev/ubda', 'rw',

@@ -8,7 +8,7 @@ import { Host } from './host.mjs';
 
 const ID = 'acme-web-code-1';
 
-describe('moving and backup', { timeout: 540_000 }, () => {
+describe('moving and backup', { timeout: 600_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot();

@@ -11,7 +11,7 @@ const CONFIG = `
 uids = "2000300000-2000300003"
 `;
 
-describe('freeze, reclaim, remove, purge', { timeout: 180_000 }, () => {
+describe('freeze, reclaim, remove, purge', { timeout: 600_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot({ config: CONFIG });

@@ -26,11 +26,11 @@ async function exposure(vm, t) {
   }
 }
 
-describe('the service', { timeout: 240_000 }, () => {
+describe('the service', { timeout: 600_000 }, () => {
   let host, vm;
   const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
   const show = (property, unit = 'hoody-code') => out(`systemctl show -P ${property} ${unit}`);
-  const health = () => host.fetch('alice', '/api/v1/code/health');
+  const health = () => host.fetch('alice', '/api/v1/code/health', { deadline: 240_000 });
   const cursor = async () => (await out('journalctl --sync; journalctl -q -n1 -o cat --show-cursor | tail -n1')).replace('-- cursor: ', '');
   const name = async () => (await (await host.fetch('alice', '/manifest.json')).json()).name.split(' ')[0];
 
@@ -72,9 +72,9 @@ describe('the service', { timeout: 240_000 }, () => {
       await dropIn(unit, 'ExecStart=\nExecStart=/bin/sh -c "exit 1"\nRestartSec=20ms\nRestartSteps=0', async (repair) => {
         await vm.sh(`systemctl restart ${unit}`, { check: false });
         // Browsers wait in the front's socket, the front in the broker's: with what only that can do, a start.
-        waiting = unit === 'hoody-code' ? health() : host.open('dave');
+        waiting = unit === 'hoody-code' ? health() : host.open('dave', { deadline: 240_000 });
         waiting.catch(() => {});
-        await vm.until(`test $(systemctl show -P NRestarts ${unit}) -ge 12`, { deadline: 40_000 });
+        await vm.until(`test $(systemctl show -P NRestarts ${unit}) -ge 12`, { deadline: 120_000 });
         assert.equal(await out(`systemctl is-active ${unit}.socket`), 'active');
         await repair();
       });
@@ -187,7 +187,7 @@ describe('the service', { timeout: 240_000 }, () => {
   });
 });
 
-describe('the service on bookworm', { skip: !Vm.fits('bookworm'), timeout: 120_000 }, () => {
+describe('the service on bookworm', { skip: !Vm.fits('bookworm'), timeout: 600_000 }, () => {
   let host;
   before(async () => {
     host = await Host.boot({ suite: 'bookworm' });
@@ -201,9 +201,9 @@ describe('the service on bookworm', { skip: !Vm.fits('bookworm'), timeout: 120_0
     const { vm } = host;
     await vm.write('/run/systemd/system/hoody-code.service.d/90-test.conf', '[Service]\nExecStart=\nExecStart=/bin/sh -c "exit 1"\nRestartSec=20ms\n');
     await vm.sh('systemctl daemon-reload; systemctl restart hoody-code', { check: false });
-    const waiting = host.fetch('alice', '/api/v1/code/health');
+    const waiting = host.fetch('alice', '/api/v1/code/health', { deadline: 240_000 });
     waiting.catch(() => {});
-    await vm.until('test $(systemctl show -P NRestarts hoody-code) -ge 12', { deadline: 40_000 });
+    await vm.until('test $(systemctl show -P NRestarts hoody-code) -ge 12', { deadline: 120_000 });
     await vm.sh('systemctl is-active hoody-code.socket; rm /run/systemd/system/hoody-code.service.d/90-test.conf; systemctl daemon-reload');
     assert.equal((await waiting).status, 200);
   });

@@ -11,7 +11,7 @@ import { Host, Vm } from './host.mjs';
 const lab = (memory) => `[server]\nauth = "none"\n[page]\nname = "Laboratory"\n[class.default]\nmemory_max = "${memory}"\n`;
 
 for (const suite of ['trixie', 'bookworm']) {
-  describe(`a second service, ${suite}`, { skip: !Vm.fits(suite), timeout: 300_000 }, () => {
+  describe(`a second service, ${suite}`, { skip: !Vm.fits(suite), timeout: 600_000 }, () => {
     let host, vm, port;
     const out = async (script, options) => (await vm.sh(script, options)).stdout.trim();
     const show = (property, unit) => out(`systemctl show -P ${property} ${unit}`);

@@ -113,7 +113,7 @@ const WRITABLE = `find / \\( -path /proc -o -path /home/user -o -path /tmp -o -p
   -prune -o -type d -writable -print 2>/dev/null || true`;
 
 for (const suite of ['trixie', 'bookworm']) {
-  describe(suite, { skip: !Vm.fits(suite), timeout: 240_000 }, () => {
+  describe(suite, { skip: !Vm.fits(suite), timeout: 600_000 }, () => {
     let host;
     before(async () => (host = await Host.boot({ suite, config: CONFIG })));
     after(() => host?.end());
@@ -240,11 +240,11 @@ import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect("/ru
       assert.deepEqual(await host.broker({ verb: 'thaw', id: 'dave' }), { ok: 'done' });
       await host.vm.sh(`echo 1000 >/proc/${await host.engine('dave')}/oom_score_adj`);
       await host.background('dave', 'exec python3 -c "x = bytearray(1 << 30)"');
-      assert.deepEqual((await host.state('dave', 'failed')).cause, { kind: 'out_of_memory' });
+      assert.deepEqual((await host.state('dave', 'failed', { deadline: 120_000 })).cause, { kind: 'out_of_memory' });
       await host.fetch('dave', '/api/v1/code/start', { method: 'POST' });
       await host.open('dave');
       await host.vm.sh('systemctl stop hoody-code-instance@dave.service');
-      assert.deepEqual((await host.state('dave', 'failed')).cause, { kind: 'stopped_by_operator' });
+      assert.deepEqual((await host.state('dave', 'failed', { deadline: 120_000 })).cause, { kind: 'stopped_by_operator' });
       assert.deepEqual(await host.broker({ verb: 'purge', id: 'dave' }), { ok: 'done' });
       assert.equal(await out('ls -d /data/instances/dave 2>/dev/null || true; getent passwd hc-dave || true'), '');
       assert.equal(await out('ls /data/instances'), 'alice\nbob\ncarol');

@@ -77,7 +77,7 @@ export class Vm {
   }
 
   /** Switches it on: resolves when systemd has finished booting, be it well ("running") or not ("degraded"). */
-  async start({ deadline = 90_000 } = {}) {
+  async start({ deadline = 240_000 } = {}) {
     const end = Date.now() + deadline;
     const left = () => Math.max(1_000, end - Date.now());
     try {
@@ -109,7 +109,7 @@ export class Vm {
   }
 
   /** Repeats a script until it succeeds; resolves to its result. */
-  async until(script, { deadline = 20_000, ...options } = {}) {
+  async until(script, { deadline = 60_000, ...options } = {}) {
     const end = Date.now() + deadline;
     for (;;) {
       const result = await this.sh(script, { timeout: Math.max(1_000, end - Date.now()), ...options, check: false });
@@ -172,7 +172,7 @@ export class Vm {
   }
 
   /** Switches it off in order, and on again. */
-  async reboot({ deadline = 90_000 } = {}) {
+  async reboot({ deadline = 240_000 } = {}) {
     // The connection may break before the command has answered.
     await this.sh('systemctl poweroff --no-block', { check: false });
     await this.#machine.ended(deadline).catch((error) => {

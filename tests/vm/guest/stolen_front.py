@@ -43,7 +43,9 @@ def ask(packet, fds=()):
             os.close(fd)
         if reply in ("closed", "silence"):
             return [reply, None]
-        s.settimeout(0.1)
+        # Who is refused for what it sent is hung up on, in its time; after other answers nothing comes.
+        ends = isinstance(reply, dict) and reply.get("refused", {}).get("code") == "malformed"
+        s.settimeout(PATIENCE if ends else 0.1)
         return [reply, receive(s)[0]]
 
 
