@@ -119,7 +119,7 @@ impl Running {
         let status = self.child.wait();
         // What it started may hold the pipes open for days: only a reader that is done already is worth waiting for. Its last
         // words are in the pipe by now, so that one turn of the scheduler is nearly always enough.
-        for _ in 0..20 {
+        for _ in 0..200 {
             if self.readers.iter().all(JoinHandle::is_finished) {
                 break;
             }

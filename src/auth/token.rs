@@ -163,11 +163,15 @@ mod tests {
     fn checking_takes_microseconds() {
         let (id, secret) = (alice(), [7; 32]);
         let token = signer(&id, b"e").sign(&claims(), Audience::Instance);
-        let began = std::time::Instant::now();
-        for _ in 0..1000 {
-            assert!(Signer::new(&secret, &id, &[b"e"]).read(&token, Audience::Instance).is_some());
-        }
-        // A hundred times what it takes, for builds without optimisation on busy machines.
-        assert!(began.elapsed() < std::time::Duration::from_millis(1000), "{:?}", began.elapsed());
+        let round = |_| {
+            let began = std::time::Instant::now();
+            for _ in 0..50 {
+                assert!(Signer::new(&secret, &id, &[b"e"]).read(&token, Audience::Instance).is_some());
+            }
+            began.elapsed()
+        };
+        // A hundred times what it takes, for builds without optimisation; the best of many, for busy machines.
+        let best = (0..20).map(round).min().unwrap();
+        assert!(best < std::time::Duration::from_millis(50), "{best:?}");
     }
 }

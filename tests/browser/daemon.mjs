@@ -135,7 +135,8 @@ function marked(wanted) {
   });
 }
 
-function parent(pid) {
+/** The process that has started another one. */
+export function parent(pid) {
   try {
     // The name in parentheses may hold anything, so the fields are counted from its end.
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -98,7 +98,7 @@ test('the operator signs in on a listener of its own, looks, and signs out', sce
   // Signed out elsewhere while it is open, the page leads to the login by itself.
   await signIn('boss');
   await alice.waitFor();
-  await page.context().clearCookies();
   page.watch.leave();
+  await page.context().clearCookies();
   await page.getByLabel('Password').waitFor();
 }));

@@ -1,5 +1,8 @@
 // The devices that the tests have in their hands: options for a browser profile.
 
+import { until } from './daemon.mjs';
+import { explorerRow } from './workbench.mjs';
+
 const ANDROID = 'Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36';
 
 const touched = (width, height, more) => ({ viewport: { width, height }, screen: { width, height }, isMobile: true, hasTouch: true, ...more });
@@ -27,20 +30,38 @@ export async function keyboardDown(page) {
   await page.setViewportSize({ width, height: height + KEYBOARD });
 }
 
+/** Opens the drawer unless it is open: another file's tap has closed it. */
+export async function withDrawer(page) {
+  if (await page.locator('.monaco-workbench.nosidebar').count()) await openDrawer(page);
+}
+
 /** Opens the drawer with the side bar, and waits until it is there. */
 export async function openDrawer(page) {
   await page.locator('.part.titlebar .codicon-panel-left-off').tap();
   await page.locator('.monaco-workbench.hoody-drawer .part.sidebar').waitFor();
 }
 
+/** Taps a row of the explorer until `opened` is there: a row that is drawn anew in that moment is another file's (openFromExplorer). */
+export async function tapRow(page, name, opened, prepare = async () => {}) {
+  await until(`${name} is tapped`, async () => {
+    await prepare();
+    if (await opened.count()) return true;
+    await explorerRow(page, name).tap({ timeout: 5_000 });
+    return opened.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+  }, 60_000);
+}
+
 /** Opens a file of the project's top directory with a finger. */
 export async function tapFile(page, name) {
-  await openDrawer(page);
-  await page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).tap();
-  await page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor();
+  await tapRow(page, name, page.locator(`.tab.active[data-resource-name="${name}"]`), () => withDrawer(page));
   await page.locator('.monaco-workbench.nosidebar').waitFor();
   await page.locator('.editor-instance .view-line').first().waitFor();
 }
 
-/** Taps one key of the row above the keyboard. */
-export const key = (page, name) => page.locator(`#hoody-keys button[aria-label="${name}"]:visible`).tap();
+/** Taps one key of the row above the keyboard, and waits for the click that this becomes. */
+export async function key(page, name) {
+  const button = page.locator(`#hoody-keys button[aria-label="${name}"]:visible`);
+  const clicked = await button.evaluateHandle((element) => ({ done: new Promise((resolve) => element.addEventListener('click', resolve, { once: true })) }));
+  await button.tap();
+  await clicked.evaluate(({ done }) => done.then(() => undefined));
+}

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { picture, scene, until } from './support.mjs';
-import { command, editorText, explorerRows, openFromExplorer, openTerminal, quickOpen, save, typeAtEnd, typeCommand } from './workbench.mjs';
+import { command, editorText, explorerRows, openFromExplorer, openTerminal, quickOpen, save, showsText, typeAtEnd, typeCommand } from './workbench.mjs';
 
 test('a file that is edited and saved is on the disk, and there again after a reload', scene(async ({ daemon, project, visit, reload }) => {
   const page = await visit(`${daemon.url}?folder=${project}`);
@@ -18,7 +18,7 @@ test('a file that is edited and saved is on the disk, and there again after a re
   await picture(page, 'edited');
   await reload(page);
   await openFromExplorer(page, 'notes.txt');
-  assert.equal(await editorText(page), 'one\ntwo');
+  await showsText(page, 'one\ntwo');
   await quickOpen(page, 'harbour.js');
   await until('the other file is shown', async () => (await editorText(page)).includes('export function arrive'));
 }));

@@ -58,7 +58,7 @@ test('a page of another origin cannot frame the editor', scene(async ({ daemon, 
   // Refused already when it is asked for: nothing is started for a frame that nobody may see.
   page.watch.expect(/frame-ancestors|ERR_BLOCKED_BY_RESPONSE|answer 403|status of 403/);
   await page.goto(`http://127.0.0.1:${elsewhere.address().port}/`, { waitUntil: 'load' });
-  assert.match(page.watch.all.join('\n'), /frame-ancestors/);
+  await until('it is said why', () => /frame-ancestors/.test(page.watch.all.join('\n')));
   const frame = page.frames().find((one) => one !== page.mainFrame());
   assert.equal(await frame.evaluate(() => document.querySelectorAll('.monaco-workbench, #vscode-workbench-web-configuration').length), 0);
   assert.equal(daemon.instance().engines().length, 0);

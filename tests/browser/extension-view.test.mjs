@@ -28,7 +28,7 @@ async function open({ daemon, project, profile }, kind, look, { page, query = `f
   page.watch.leave();
   await page.goto(`${daemon.url}?${query}&extension=hoody-test.${kind}`, { waitUntil: 'commit' });
   await until(`the view of ${kind}`, () => page.evaluate(() => globalThis.ideReady === true), 60_000);
-  await look(page).first().waitFor();
+  await look(page).first().waitFor({ timeout: 90_000 });
   await picture(page, `extension-${kind}`);
   return page;
 }
@@ -56,7 +56,7 @@ test('a view of its own, and one between those of the editor; the full editor of
   assert.equal(await page.locator('.part.sidebar .pane-header').filter({ visible: true }).count() <= 1, true, 'no other view beside it');
   const url = page.url();
   await visit(`${daemon.url}?folder=${project}`, { page });
-  assert.ok((await explorerRows(page)).includes('notes.txt'));
+  await until('the explorer shows the project', async () => (await explorerRows(page)).includes('notes.txt'));
   // While it comes up, VS Code shows what the defaults were that it saw last: those of the other page.
   await page.locator('.part.activitybar').filter({ visible: true }).waitFor();
   // Where its extension has put it, not where the other page has it.
@@ -98,7 +98,7 @@ test('a missing one is installed first, with what happens to be seen; one that n
   page.watch.leave();
   release();
   await until('the editor is up', () => page.evaluate(() => globalThis.ideReady === true), 60_000);
-  await rows('Berth of the Pinta')(page).first().waitFor();
+  await rows('Berth of the Pinta')(page).first().waitFor({ timeout: 90_000 });
 
   const other = await profile();
   other.watch.expect(/answer 404|status of 404/);

@@ -50,8 +50,8 @@ function brokenEngine(dir) {
 async function retryUntilUp(page) {
   await until('a retry brings up the editor', async () => {
     if (await page.locator('.monaco-workbench').count()) return true;
-    await page.locator('a.button:visible').click({ timeout: 1_000 });
-  });
+    await page.locator('a.button:visible').click({ timeout: 10_000 });
+  }, 90_000);
   await ready(page);
 }
 

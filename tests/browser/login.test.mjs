@@ -35,7 +35,8 @@ test('signing in leads to the page asked for, and signing out ends it', scene({ 
   page.watch.expect(/status of 401|answer 401/); // the wrong password
   await page.goto(`${daemon.url}i/alice/?folder=${project}`);
   assert.equal(new URL(page.url()).pathname, '/i/alice/login');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'password', 'one can type at once');
+  // One can type at once.
+  await page.locator('#password:focus').waitFor();
   await signIn(page, 'wrong');
   await page.locator('.problem[role=alert]').waitFor();
   assert.equal(await page.locator('#password').inputValue(), '');

@@ -38,7 +38,7 @@ const PLAIN = { 'security.workspace.trust.enabled': false };
 test('a plain page has nothing to complain about', scene({ bare: true, settings: PLAIN }, async ({ daemon, project, visit }) => {
   const page = await visit(`${daemon.url}?folder=${project}`);
   // The extensions are up: git has read the repository.
-  await page.locator('.part.statusbar').getByText('main').first().waitFor();
+  await page.locator('.part.statusbar').getByText('main').first().waitFor({ timeout: 90_000 });
   // Not waiting for something but for nothing: what goes wrong does so within seconds.
   await page.waitForTimeout(10_000);
   page.watch.check();
@@ -52,7 +52,7 @@ test('extensions are told to send no telemetry', scene({ bare: true }, async ({ 
   assert.equal(JSON.parse(settings).configurationDefaults['telemetry.telemetryLevel'], 'off');
 }));
 
-test('no other host is asked for anything but extensions', scene({ bare: true, settings: PLAIN }, async ({ daemon, project, profile, visit }) => {
+test('no other host is asked for anything but extensions', scene({ bare: true, settings: { ...PLAIN, 'workbench.startupEditor': 'none' } }, async ({ daemon, project, profile, visit }) => {
   const page = await profile();
   const hosts = new Set();
   page.context().on('request', (request) => hosts.add(new URL(request.url()).host));

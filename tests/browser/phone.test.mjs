@@ -5,9 +5,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { PHONE, SMALL_PHONE, TABLET, keyboardDown, keyboardUp, openDrawer, tapFile } from './devices.mjs';
+import { PHONE, SMALL_PHONE, TABLET, keyboardDown, keyboardUp, openDrawer, tapFile, tapRow, withDrawer } from './devices.mjs';
 import { picture, scene, until } from './support.mjs';
-import { editor } from './workbench.mjs';
+import { editor, explorerRow } from './workbench.mjs';
 
 const width = (page, selector) => page.locator(selector).first().evaluate((element) => element.getBoundingClientRect().width);
 
@@ -46,8 +46,7 @@ test('on a phone the editor has the width, and the side bar is a drawer', scene(
   for (const part of ['titlebar', 'statusbar']) assert.ok((await width(page, `.part.${part}`)) <= 360, part);
   await picture(page, 'phone-drawer');
   // A folder opens in the drawer, a tap beside it closes it.
-  await page.locator('.explorer-folders-view .monaco-list-row[aria-label^="src"]').tap();
-  await page.locator('.explorer-folders-view .monaco-list-row[aria-label^="main.js"]').waitFor();
+  await tapRow(page, 'src', explorerRow(page, 'main.js'), () => withDrawer(page));
   assert.ok(await page.locator('.monaco-workbench.hoody-drawer').count());
   await page.touchscreen.tap(345, 400);
   await page.locator('.monaco-workbench.nosidebar:not(.hoody-drawer)').waitFor();
@@ -91,7 +90,7 @@ test('an operator changes the defaults of phones, or switches them off', scene({
   await editor(one).locator('.minimap').waitFor();
   const off = await start({ name: 'off', config: '[page]\ntouch_defaults = false\ntouch_keys = false\n' });
   const two = await visit(`${off.url}?folder=${project}`, PHONE);
-  await two.locator('.explorer-folders-view .monaco-list-row[aria-label^="notes.txt"]').tap();
+  await tapRow(two, 'notes.txt', two.locator('.tab.active[data-resource-name="notes.txt"]'));
   await editor(two).locator('.minimap').waitFor();
   await editor(two).locator('.view-lines').tap();
   await two.locator('.native-edit-context:focus').waitFor({ state: 'attached' });
@@ -101,7 +100,7 @@ test('an operator changes the defaults of phones, or switches them off', scene({
 
 test('a tablet has room for a side bar, and gets what a finger needs', scene(async ({ daemon, project, visit }) => {
   const page = await visit(`${daemon.url}?folder=${project}`, TABLET);
-  await page.locator('.explorer-folders-view .monaco-list-row[aria-label^="notes.txt"]').tap();
+  await tapRow(page, 'notes.txt', page.locator('.tab.active[data-resource-name="notes.txt"]'));
   await editor(page).locator('.view-lines').tap();
   await page.locator('#hoody-keys:visible').waitFor();
   assert.equal(await editor(page).locator('.minimap:visible').count(), 0);
@@ -111,7 +110,12 @@ test('a tablet has room for a side bar, and gets what a finger needs', scene(asy
 
 test('a phone leaves the layout of other devices alone', scene(async ({ daemon, project, visit, reload }) => {
   const page = await visit(`${daemon.url}?folder=${project}`);
-  const before = await width(page, '.part.sidebar');
+  // While it comes up it may be some pixels narrower.
+  const before = await until('the side bar has its width', async () => {
+    const now = await width(page, '.part.sidebar');
+    await page.waitForTimeout(1_000);
+    return now === (await width(page, '.part.sidebar')) && now;
+  });
   // The same browser, and with that the same state, in another size and touched.
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('Emulation.setDeviceMetricsOverride', { width: 390, height: 844, screenWidth: 390, screenHeight: 844, deviceScaleFactor: 2, mobile: true });
@@ -134,7 +138,6 @@ test('a phone leaves the layout of other devices alone', scene(async ({ daemon, 
   await page.setViewportSize({ width: 1280, height: 800 });
   await reload(page);
   await page.locator('.monaco-workbench.nopanel:not(.nosidebar)').waitFor();
-  // While it comes up it may be some pixels narrower.
   await until('the side bar is as wide as it was', async () => (await width(page, '.part.sidebar')) === before);
   assert.equal(await page.locator('#hoody-keys').count(), 0, 'a desktop has its own keys');
 }));

@@ -42,7 +42,7 @@ for (const [name, config, url] of [
       await typeCommand(page, `echo "$VSCODE_PROXY_URI" > uri.txt; python3 -m http.server ${port} </dev/null >/dev/null 2>&1 &`);
     };
     await serve();
-    const written = (file) => until(`${path.basename(file)} is written`, () => fs.existsSync(file) && fs.readFileSync(file, 'utf8').trim());
+    const written = (file) => until(`${path.basename(file)} is written`, () => fs.existsSync(file) && fs.readFileSync(file, 'utf8').trim(), 90_000);
     assert.equal(await written(path.join(project, 'uri.txt')), url(daemon, '{{port}}'), 'in terminals');
     assert.deepEqual(JSON.parse(await written(known)), [url(daemon, '{{port}}'), `${url(daemon, 3000)}x?y`], 'in extension hosts');
     await command(page, 'Ports: Focus on Ports View');
@@ -80,8 +80,11 @@ test('a page for a server that is not up yet opens it when it is', scene(async (
   await openTerminal(editor);
   await typeCommand(editor, `python3 -m http.server ${port}`);
   await page.getByText('notes.txt').waitFor();
-  await editor.keyboard.press('Control+C');
-  await until('the port is free again', async () => (await page.reload()).status() === 502);
+  await until('the port is free again', async () => {
+    await editor.locator('.terminal-wrapper.active').click();
+    await editor.keyboard.press('Control+C');
+    return (await page.reload()).status() === 502;
+  });
 }));
 
 test('an app on a path of the editor is kept out of its secrets', scene(async ({ daemon, project, visit, profile }) => {

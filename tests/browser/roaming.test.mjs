@@ -84,7 +84,8 @@ test('editors, unsaved text, layout, a terminal, what an extension keeps, and a 
   await first.locator('.monaco-workbench.nosidebar').waitFor();
   await until('the secret has arrived', async () => 'secrets.provider' in (await scope(daemon, 'local')));
   await until('the extension\'s words have arrived', async () => (await scope(daemon, 'global'))['hoody-test.keeper']?.includes('global-one'));
-  await leave(first, daemon, project, (state) => state['workbench.sideBar.hidden'] === 'true' && state['memento/workbench.parts.editor'].includes('harbour.js'));
+  await leave(first, daemon, project, (state) => state['workbench.sideBar.hidden'] === 'true' && state['memento/workbench.parts.editor'].includes('harbour.js') &&
+    state['memento/workbench.editors.files.textFileEditor']?.includes('"lineNumber":2,"column":27'));
 
   const second = await profile();
   await visit(url, { page: second });

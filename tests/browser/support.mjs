@@ -26,8 +26,11 @@ export { engine, until } from './daemon.mjs';
 
 const output = path.join(path.dirname(fileURLToPath(import.meta.url)), 'output');
 
-/** Defaults of every scene: no question whether a folder is trusted, and a file is saved when somebody saves it. */
-const SETTINGS = { 'security.workspace.trust.enabled': false, 'files.autoSave': 'off' };
+/**
+ * Defaults of every scene: no question whether a folder is trusted, a file is saved when somebody saves it, and no page of welcome comes
+ * late and takes another tab's place.
+ */
+const SETTINGS = { 'security.workspace.trust.enabled': false, 'files.autoSave': 'off', 'workbench.startupEditor': 'none' };
 
 const LAUNCH = {
   executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
@@ -113,7 +116,7 @@ export function scene(options, play) {
     } finally {
       for (const context of contexts) await context.close();
       const stopped = await Promise.allSettled(daemons.map((daemon) => daemon.stop()));
-      fs.rmSync(directory, { recursive: true, force: true });
+      fs.rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
       for (const result of stopped) assert.equal(result.status, 'fulfilled', result.reason?.message);
     }
   };

@@ -5,14 +5,24 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { parent } from './daemon.mjs';
 import { link } from './link.mjs';
 import { scene, until } from './support.mjs';
-import { command, editorText, openFromExplorer, openTerminal, ready, save, typeAtEnd, typeCommand } from './workbench.mjs';
+import { command, editorText, openFromExplorer, openTerminal, ready, save, showsText, typeAtEnd, typeCommand } from './workbench.mjs';
 
 /** The processes of an instance whose command line has `--type=TYPE`. */
 function ofType(daemon, type) {
-  return daemon.instance().pids().filter((pid) => commandLine(pid).includes(`--type=${type}`));
+  const is = (pid) => commandLine(pid).includes(`--type=${type}`);
+  // A child that is no other program yet has its parent's command line.
+  return daemon.instance().pids().filter((pid) => is(pid) && !is(parent(pid)));
 }
+
+/** Waits until there is one, in a list. */
+const one = (daemon, type) =>
+  until(`one ${type}`, () => {
+    const all = ofType(daemon, type);
+    return all.length === 1 && all;
+  });
 
 function commandLine(pid) {
   try {
@@ -51,12 +61,19 @@ async function startJob(page, project, first = 'true') {
 const terminalShows = (page, text) =>
   until(`the terminal shows ${text}`, async () => (await page.locator('.terminal-wrapper.active .xterm-rows').first().innerText()).includes(text), 60_000);
 
-/** Waits until the text that was typed into notes.txt is backed up, and the page knows. */
-async function backedUp(daemon, page) {
-  await until('the text is backed up', () => fs.globSync(`${daemon.instance().userData}/User/Backups/*/*/*`).length > 0);
+/** Waits until `text` that was typed into notes.txt is backed up, and the page knows. */
+async function backedUp(daemon, page, text) {
+  await until('the text is backed up', () =>
+    fs.globSync(`${daemon.instance().userData}/User/Backups/*/*/*`).some((file) => fs.readFileSync(file, 'utf8').includes(text)));
   // Answers come in the order of the questions.
   await openFromExplorer(page, 'README.md');
   await openFromExplorer(page, 'notes.txt');
+}
+
+/** Waits until notes.txt has this text, and is not saved; which file is in front is what VS Code has stored last, every few seconds. */
+async function unsaved(page, text) {
+  await page.locator('.tab.dirty[data-resource-name="notes.txt"]').click();
+  await showsText(page, text);
 }
 
 /** Marks the page, so that a reload can be seen. */
@@ -73,8 +90,8 @@ test('a tab that vanishes loses its extension host, and nothing else', scene({ c
   const page = await visit(`${network.url}?folder=${project}`);
   const runs = await startJob(page, project);
   await openFromExplorer(page, 'notes.txt');
-  const [host] = await until('the extension host is up', () => ofType(daemon, 'extensionHost').length === 1 && ofType(daemon, 'extensionHost'));
-  const watchers = ofType(daemon, 'fileWatcher');
+  const [host] = await one(daemon, 'extensionHost');
+  const watchers = await one(daemon, 'fileWatcher');
   const before = memory(daemon);
   await stay(page);
   brokenNetwork(page);
@@ -87,12 +104,11 @@ test('a tab that vanishes loses its extension host, and nothing else', scene({ c
   network.mend();
   await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
   await ready(page);
-  await page.locator('.tab.active.dirty[data-resource-name="notes.txt"]').waitFor();
-  assert.equal(await editorText(page), 'one\ntyped without a network');
+  await unsaved(page, 'one\ntyped without a network');
   await runs();
   await terminalShows(page, 'first-42');
   await save(page, path.join(project, 'notes.txt'), 'one\ntyped without a network');
-  assert.equal(ofType(daemon, 'extensionHost').length, 1);
+  await one(daemon, 'extensionHost');
 }));
 
 test('what a page has left is ended altogether in the end', scene({ config: '[instances]\nabandoned_after = "1s"', settings: SETTINGS }, async ({ daemon, project, visit }, t) => {
@@ -101,7 +117,7 @@ test('what a page has left is ended altogether in the end', scene({ config: '[in
   const runs = await startJob(page, project);
   await openFromExplorer(page, 'notes.txt');
   await typeAtEnd(page, 'typed before');
-  await backedUp(daemon, page);
+  await backedUp(daemon, page, 'typed before');
   const before = memory(daemon);
   await stay(page);
   brokenNetwork(page);
@@ -112,8 +128,7 @@ test('what a page has left is ended altogether in the end', scene({ config: '[in
   network.mend();
   await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
   await ready(page);
-  await page.locator('.tab.dirty[data-resource-name="notes.txt"]').waitFor();
-  assert.equal(await editorText(page), 'one\ntyped before');
+  await unsaved(page, 'one\ntyped before');
   await runs();
   await terminalShows(page, 'first-42');
 }));
@@ -122,7 +137,7 @@ test('after a while without a network the editor goes on where it was', scene({ 
   const network = await link(t, daemon.port);
   const page = await visit(`${network.url}?folder=${project}`);
   await openFromExplorer(page, 'notes.txt');
-  const hosts = await until('the extension host is up', () => ofType(daemon, 'extensionHost').length === 1 && ofType(daemon, 'extensionHost'));
+  const hosts = await one(daemon, 'extensionHost');
   await stay(page);
   brokenNetwork(page);
   network.cut();
@@ -141,7 +156,7 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
   const page = await visit(`${daemon.url}?folder=${project}`);
   await openFromExplorer(page, 'notes.txt');
   await typeAtEnd(page, 'not saved');
-  await backedUp(daemon, page);
+  await backedUp(daemon, page, 'not saved');
   await stay(page);
   brokenNetwork(page);
   // A phone in a pocket: nobody looks at the page.
@@ -161,8 +176,7 @@ test('a page whose instance was started anew meanwhile comes back by itself', sc
   });
   await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
   await ready(page);
-  await page.locator('.tab.dirty[data-resource-name="notes.txt"]').waitFor();
-  assert.equal(await editorText(page), 'one\nnot saved');
+  await unsaved(page, 'one\nnot saved');
 }));
 
 /** Waits until the workbench has its instance's terminals again. One that is opened before that is new, and nobody is told of it. */
@@ -220,15 +234,14 @@ test('a page outlives a restart of a daemon that its instance does not outlive',
   const page = await visit(`${daemon.url}?folder=${project}`);
   await openFromExplorer(page, 'notes.txt');
   await typeAtEnd(page, 'not saved');
-  await backedUp(daemon, page);
+  await backedUp(daemon, page, 'not saved');
   await stay(page);
   brokenNetwork(page);
   await daemon.stop();
   const next = await start({ settings: SETTINGS, listen: `127.0.0.1:${daemon.port}` });
   await until('the page has reloaded by itself', async () => !(await stayed(page)), 90_000);
   await ready(page);
-  await page.locator('.tab.dirty[data-resource-name="notes.txt"]').waitFor();
-  assert.equal(await editorText(page), 'one\nnot saved');
+  await unsaved(page, 'one\nnot saved');
   // Both keep the same directory: there must be nothing left when the first one is asked.
   await next.stop();
 }));

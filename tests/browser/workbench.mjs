@@ -25,9 +25,16 @@ export async function ready(page) {
 /** Waits until the explorer says that no folder is open. */
 export async function emptyWindow(page) {
   await page.locator('.monaco-workbench.nosidebar').waitFor();
-  await keyboard(page).press('Control+Shift+E');
-  await page.locator('.part.sidebar .welcome-view-content .monaco-button').first().waitFor();
+  // Pressed again: a workbench that has just come up may not have bound the key yet. It opens, and never closes.
+  await until('the explorer says that no folder is open', async () => {
+    await keyboard(page).press('Control+Shift+E');
+    await page.locator('.part.sidebar .welcome-view-content .monaco-button').first().waitFor({ timeout: 5_000 });
+    return true;
+  }, 60_000);
 }
+
+/** The explorer's row of a file. */
+export const explorerRow = (page, name) => page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first();
 
 /** Names of the rows that the explorer shows. */
 export async function explorerRows(page) {
@@ -38,7 +45,7 @@ export async function explorerRows(page) {
 export async function openFromExplorer(page, name) {
   // The explorer uses its rows again for other files: one that is drawn anew in the moment of a click is another file's by then.
   await until(`${name} is opened`, async () => {
-    await page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).first().click();
+    await explorerRow(page, name).click({ timeout: 5_000 });
     return activeTab(page, name).waitFor({ timeout: 5_000 }).then(() => true, () => false);
   }, 60_000);
   await shown(page, name);
@@ -88,6 +95,9 @@ export async function editorText(page) {
   return lines.sort((a, b) => a.top - b.top).map((line) => line.text).join('\n');
 }
 
+/** Waits until the active editor shows just this text. */
+export const showsText = (page, text) => until('the text is there', async () => (await editorText(page)) === text);
+
 /** Types at the very end of the active editor. */
 export async function typeAtEnd(page, text) {
   await editor(page).locator('.view-lines').click();
@@ -105,12 +115,15 @@ export async function save(page, file, text) {
 
 /** Opens the terminal panel, and waits until keys go to a terminal there. */
 export async function openTerminal(page) {
+  const screen = page.locator('.terminal-wrapper.active .xterm-screen').filter({ visible: true });
   await until('a terminal has the focus', async () => {
-    await keyboard(page).press('Control+Backquote');
-    await page.locator('.terminal-wrapper.active .xterm-helper-textarea').waitFor({ state: 'attached', timeout: 5_000 });
+    // The key closes the panel again when the terminal has the focus, or is about to get it.
+    if (await screen.count()) await screen.first().click({ timeout: 2_000 });
+    else await keyboard(page).press('Control+Backquote');
+    await screen.first().waitFor({ timeout: 10_000 });
     await page.locator('.terminal-wrapper.active .xterm-helper-textarea:focus').waitFor({ state: 'attached', timeout: 2_000 });
     return true;
-  });
+  }, 60_000);
 }
 
 /**

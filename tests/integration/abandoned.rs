@@ -16,9 +16,9 @@ fn what_a_page_has_left_is_ended_and_nothing_else() {
     let goodbyes = || std::fs::read_to_string(daemon.instance_dir("default").join("user-data/goodbyes")).unwrap_or_default();
     let staying = open(&daemon, "exthost-staying");
     let returning = open(&daemon, "exthost-returning");
+    let left = Instant::now();
     drop((open(&daemon, "exthost-gone"), open(&daemon, "management-gone"), returning));
     let returned = open(&daemon, "exthost-returning");
-    let left = Instant::now();
     eventually("the extension host is ended", || (goodbyes() == "exthost-gone\n").then_some(()));
     eventually("nobody uses what is held open", || (daemon.status("default")["clients"] == 2).then_some(()));
     eventually("the rest is ended", || (goodbyes() == "exthost-gone\nmanagement-gone\n").then_some(()));

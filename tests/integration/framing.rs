@@ -64,12 +64,12 @@ fn heads_have_a_size_and_a_deadline() {
 #[test]
 fn bodies_have_a_deadline_between_their_pieces() {
     let engine = FakeEngine::new();
-    let daemon = Daemon::start(engine.path(), "[limits]\nbody_idle_timeout = '1s'\n");
+    let daemon = Daemon::start(engine.path(), "[limits]\nbody_idle_timeout = '4s'\n");
     let head = format!("GET /stable-c0ffee/body HTTP/1.1\r\nHost: {}\r\nContent-Length: 10\r\n\r\n", daemon.address);
     let mut steady = exchange(daemon.address, head.as_bytes());
     for piece in 0..10 {
         // Slower altogether than the deadline, and never slower between two pieces: pacing, not waiting.
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        std::thread::sleep(std::time::Duration::from_millis(450));
         steady.get_mut().write_all(&[b'0' + piece]).unwrap();
     }
     assert_eq!(read_response(&mut steady, false).unwrap().text(), "10");

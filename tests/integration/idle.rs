@@ -56,7 +56,7 @@ fn a_page_that_waits_for_a_port_keeps_nothing() {
     let daemon = Daemon::start(engine.path(), SOON);
     assert_eq!(daemon.get("/?ew=1").status, 200);
     eventually("it is stopped under the page's looks", || {
-        let looked = daemon.send("HEAD", "/proxy/39999/", &[("hoody-code-waits", "1")]);
+        let looked = daemon.send("HEAD", "/proxy/2999/", &[("hoody-code-waits", "1")]);
         assert_eq!((looked.status, looked.header("hoody-code-error")), (502, Some("port_unreachable")));
         is(&daemon, "default", "stopped")
     });

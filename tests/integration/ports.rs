@@ -64,7 +64,13 @@ fn nobody_looks_into_other_instances_or_the_host() {
     let daemon = Daemon::start(engine.path(), "[ports]\nallow = [1, 22]\ndeny = ['40000-40001']\n");
     let alice = App::start(&daemon, "alice", "127.0.0.1");
     let bob = App::start(&daemon, "bob", "::1");
-    let of_the_host = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A number that is free on the other loopback as well.
+    let pair = || {
+        let first = TcpListener::bind("127.0.0.1:0").ok()?;
+        let second = TcpListener::bind(("::1", first.local_addr().ok()?.port())).ok()?;
+        Some((first, second))
+    };
+    let (of_the_host, other) = (0..100).find_map(|_| pair()).unwrap();
     let on_all = TcpListener::bind("0.0.0.0:0").unwrap();
     let number = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let code = |id: &str, port: u16| {
@@ -86,6 +92,7 @@ fn nobody_looks_into_other_instances_or_the_host() {
     assert_eq!(code("alice", 1), "502 port_unreachable", "allowed, but nobody is there");
     // On one loopback the host, on the other the instance: the instance's own is found.
     let port = number(&of_the_host);
+    drop(other);
     let own = App::start_on(&daemon, "alice", "::1", port);
     assert_eq!(daemon.get(&format!("/i/alice/proxy/{}/x", own.port)).json()["url"], "/x");
     assert_eq!(code("bob", port), "403 port_refused");

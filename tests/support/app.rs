@@ -1,6 +1,7 @@
 //! An app on a port of an instance: `fake-app.js`, started in the fake engine's process as a user would start one in a terminal.
 
 use super::daemon::Daemon;
+use super::eventually;
 
 pub(crate) struct App<'a> {
     daemon: &'a Daemon,
@@ -20,8 +21,9 @@ impl<'a> App<'a> {
     }
 
     fn listen(daemon: &'a Daemon, id: &str, query: &str) -> Self {
-        let answer = daemon.get(&format!("/i/{id}/stable-c0ffee/listen?{query}"));
-        let port = answer.text().parse().unwrap_or_else(|_| panic!("{query}: {}", answer.text()));
+        // A port that this process has just let go may be held by a child that another test is starting.
+        let look = || daemon.get(&format!("/i/{id}/stable-c0ffee/listen?{query}")).text().parse().ok();
+        let port = eventually(&format!("the app listens: {query}"), look);
         Self { daemon, id: id.to_owned(), port }
     }
 

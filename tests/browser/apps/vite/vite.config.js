@@ -1,4 +1,5 @@
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
-export default defineConfig({ plugins: [react()] });
+// Two run in one directory.
+export default defineConfig({ plugins: [react()], cacheDir: `node_modules/.vite-${process.pid}` });
