@@ -132,6 +132,25 @@ except OSError as e: print(n > 1000, errno.errorcode[e.errno])`;
     await comesBack('olga', 'killed');
   });
 
+  test('memory short for long: systemd-oomd ends the one that makes it so, and nobody else', async () => {
+    const neighbour = await host.engine('nora');
+    // In seconds, and with less than in earnest.
+    await host.vm.write('/run/systemd/oomd.conf.d/90-test.conf', '[OOM]\nDefaultMemoryPressureDurationSec=1s\n');
+    await host.vm.sh(`systemctl set-property --runtime hoody-code-instances.slice ManagedOOMMemoryPressureLimit=5%
+      systemctl restart systemd-oomd`);
+    await host.open('mallory');
+    await host.vm.sh('systemctl set-property --runtime hoody-code-instance@mallory.service MemoryHigh=200M');
+    const hog = `blocks = []
+while True:
+    blocks.append(bytearray(b"x" * (4 << 20)))
+    if len(blocks) > 70: blocks = blocks[4:]`;
+    await host.background('mallory', `exec python3 -c '${hog}'`);
+    await comesBack('mallory', 'out_of_memory');
+    const said = await host.vm.journal(['-u', 'systemd-oomd']);
+    assert.ok(said.some(({ MESSAGE }) => /Killed .*hoody-code-instance@mallory\.service/.test(MESSAGE)), said.map(({ MESSAGE }) => MESSAGE).join('\n'));
+    await neighbourIsWell(neighbour);
+  });
+
   test('an engine that crashes is started by the next request', async () => {
     await host.vm.sh(`kill -SEGV ${await host.engine('olga')}`);
     const status = await host.state('olga', 'failed');
