@@ -48,6 +48,9 @@ pub enum LaunchError {
     /// The broker said no, or cannot be reached.
     #[error("broker: {0}")]
     Broker(String),
+    /// The broker ended before it answered. What was asked for may have been done.
+    #[error("the broker ended before it answered")]
+    Lost,
     /// The launcher is shutting down.
     #[error("the launcher is shutting down")]
     Closed,

@@ -145,7 +145,8 @@ while True:
     blocks.append(bytearray(b"x" * (4 << 20)))
     if len(blocks) > 70: blocks = blocks[4:]`;
     await host.background('mallory', `exec python3 -c '${hog}'`);
-    await comesBack('mallory', 'out_of_memory');
+    // systemd-oomd tells nobody but its journal why; to others that is a SIGKILL from outside.
+    await comesBack('mallory', 'killed');
     const said = await host.vm.journal(['-u', 'systemd-oomd']);
     assert.ok(said.some(({ MESSAGE }) => /Killed .*hoody-code-instance@mallory\.service/.test(MESSAGE)), said.map(({ MESSAGE }) => MESSAGE).join('\n'));
     await neighbourIsWell(neighbour);
@@ -158,15 +159,15 @@ while True:
     await host.open('olga');
   });
 
-  test('the broker killed in the middle of a start: the next request has its editor', async () => {
+  test('the broker killed in the middle of a start: who waits has the editor all the same', async () => {
     const broker = async () => (await host.vm.sh('systemctl show -P MainPID hoody-code-broker')).stdout.trim();
     for (const state of ['activating', 'active']) {
       const [id, old] = [`broken-${state}`, await broker()];
-      const asked = host.fetch(id, '/?ew=1').then((answer) => answer.text(), () => undefined);
+      const asked = host.fetch(id, '/?ew=1', { deadline: 120_000 });
+      asked.catch(() => {});
       await host.vm.until(`systemctl show -P ActiveState hoody-code-instance@${id} | grep -qE '^(${state}|active)$'`);
       await host.vm.sh(`kill -9 ${old}`);
-      await asked;
-      await host.open(id);
+      assert.equal((await asked).status, 200);
       assert.notEqual(await broker(), old);
       assert.equal((await host.status(id)).state, 'running');
     }

@@ -25,9 +25,23 @@ impl Broker {
         Self { path }
     }
 
-    /// Asks, and waits for the answer.
+    /// Asks, and waits for the answer. A broker that ends meanwhile is started anew by systemd; its successor is asked for what can be
+    /// asked twice.
+    ///
+    /// # Errors
+    /// [`LaunchError::Lost`] for the rest of what a broker took along, and what it refuses.
     pub(super) async fn ask(&self, request: &BrokerRequest) -> Result<(BrokerAnswer, Option<OwnedFd>), LaunchError> {
-        let failed = |e: io::Error| LaunchError::Broker(format!("{}: {e}", self.path.display()));
+        match self.ask_once(request).await {
+            Err(LaunchError::Lost) if can_be_asked_twice(request) => self.ask_once(request).await,
+            other => other,
+        }
+    }
+
+    async fn ask_once(&self, request: &BrokerRequest) -> Result<(BrokerAnswer, Option<OwnedFd>), LaunchError> {
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => LaunchError::Lost,
+            _ => LaunchError::Broker(format!("{}: {e}", self.path.display())),
+        };
         let exchange = tokio::time::timeout(DEADLINE, self.exchange(request)).await;
         let (reply, fd) = exchange.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
         match reply {
@@ -54,4 +68,12 @@ impl Broker {
             }
         }
     }
+}
+
+/// Whether it is the same to ask twice: all but what begins, deletes or makes something.
+fn can_be_asked_twice(request: &BrokerRequest) -> bool {
+    !matches!(
+        request,
+        BrokerRequest::Start { .. } | BrokerRequest::Remove { .. } | BrokerRequest::Purge { .. } | BrokerRequest::Disk { .. }
+    )
 }
