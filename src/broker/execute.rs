@@ -175,7 +175,7 @@ impl Executor {
     }
 
     async fn start(&self, id: &InstanceId) -> Result<(), BrokerError> {
-        let unit = cgroup::unit(id);
+        let (unit, network) = (cgroup::unit(id), format!("hoody-code-network@{id}.service"));
         for (job, reason) in [(wipe_unit(id), "its files are being deleted"), (disk::unit(id), "a job on its files is not done yet")] {
             if !is_at_rest(self.systemd.state(&job).await?.as_ref()) {
                 return Err(BrokerError::Unit { action: "cannot start", unit, reason: reason.to_owned() });
@@ -191,7 +191,11 @@ impl Executor {
             }
             state if is_at_rest(state.as_ref()) => {}
             // Half up, half down, or begun by a broker that was ended before it was done.
-            _ => self.stop(id).await?,
+            _ => {
+                self.stop(id).await?;
+                // It may still be at work on what was there, and would be taken for the new one's.
+                self.systemd.stop(&network).await?;
+            }
         }
         let config = Self::config_of(id)?;
         let class = config.hosting.class_of(id);
@@ -235,7 +239,7 @@ impl Executor {
         self.systemd.reset_failed(&unit).await;
         self.systemd.start_transient(&unit, &properties).await?;
         if class.network == NetworkMode::Private
-            && let Err(e) = self.systemd.start(&format!("hoody-code-network@{id}.service")).await
+            && let Err(e) = self.systemd.start(&network).await
         {
             // Half an instance is none: it would look as if the outside were down.
             self.systemd.stop(&unit).await?;

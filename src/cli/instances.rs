@@ -213,30 +213,24 @@ fn programs(usage: &Value) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(",") }
 }
 
-/// One tenant's whole story: our own records of it, and what its unit said. A daemon without systemd leaves nothing in the journal, but
-/// remembers the last lines itself.
+/// One tenant's whole story: our own records of it, and what its unit said. Without systemd there is no unit, but a daemon that remembers
+/// the last lines itself.
 fn logs(id: &InstanceId, follow: bool, lines: u32, control: &ControlOptions) -> Result<(), InstancesError> {
-    let journal = |lines: u32| {
-        let mut command = Command::new("journalctl");
-        command.args(["--quiet", "--no-pager", "--lines", &lines.to_string(), "--output", if control.json { "json" } else { "short-iso" }]);
-        // "+" is "or" (journalctl(1)).
-        command.args([
-            &format!("HOODY_INSTANCE={id}"),
-            "+",
-            &format!("INSTANCE={id}"),
-            "+",
-            &format!("UNIT=hoody-code-instance@{id}.service"),
-        ]);
-        command
+    // "+" is "or" (journalctl(1)).
+    let of_unit = [format!("INSTANCE={id}"), "+".to_owned(), format!("UNIT=hoody-code-instance@{id}.service")];
+    let has_unit = || {
+        let found = Command::new("journalctl").args(["--quiet", "--no-pager", "--lines=1", "--output=cat"]).args(&of_unit).output();
+        found.is_ok_and(|output| !output.stdout.is_empty())
     };
-    if !follow && journal(1).output().map_or(true, |output| output.stdout.is_empty()) {
+    if !follow && !has_unit() {
         return remembered(id, lines, control);
     }
-    let mut command = journal(lines);
+    let mut command = Command::new("journalctl");
+    command.args(["--no-pager", "--lines", &lines.to_string(), "--output", if control.json { "json" } else { "short-iso" }]);
     if follow {
         command.arg("--follow");
     }
-    let status = command.status().map_err(InstancesError::Journal)?;
+    let status = command.args(of_unit).arg("+").arg(format!("HOODY_INSTANCE={id}")).status().map_err(InstancesError::Journal)?;
     if status.success() { Ok(()) } else { Err(InstancesError::Journal(io::Error::other(status.to_string()))) }
 }
 

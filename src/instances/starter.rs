@@ -56,7 +56,7 @@ fn end(place: Place, instance: &Instance, event: Event, log: Vec<String>) -> Opt
     instance.tell_with(event, None, log)
 }
 
-async fn run_once(shared: &Shared, instance: &Instance, generation: u64, place: Place) -> Option<Action> {
+async fn run_once(shared: &Arc<Shared>, instance: &Arc<Instance>, generation: u64, place: Place) -> Option<Action> {
     let began = Instant::now();
     let launched = match start(shared, instance).await {
         Ok(launched) => launched,
@@ -110,7 +110,7 @@ async fn wait_for_memory(shared: &Shared, instance: &Instance) {
 }
 
 /// From queued to answering. On failure nothing of the instance runs.
-async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (FailureCause, Vec<String>)> {
+async fn start(shared: &Arc<Shared>, instance: &Arc<Instance>) -> Result<Launched, (FailureCause, Vec<String>)> {
     let launch_failed = |message: String| (FailureCause::Launch { message }, Vec::new());
     let mut ticket = shared.starting.enter();
     let mut follow = instance.follow();
@@ -128,7 +128,9 @@ async fn start(shared: &Shared, instance: &Instance) -> Result<Launched, (Failur
     let mut launched = shared.launcher.launch(&instance.id).await.map_err(|e| launch_failed(e.to_string()))?;
     instance.tell(Event::Reached(Stage::Connecting));
     // A stop that was wanted before there was anything to stop.
-    shared.stop_if_stopping(instance).await;
+    if !shared.stop_if_stopping(instance).await {
+        shared.keep_stopping(Arc::clone(instance));
+    }
     let limit = shared.settings().start_timeout;
     let answer = tokio::time::timeout(limit, answers(&launched.connector, &mut launched.exit)).await;
     drop(ticket);

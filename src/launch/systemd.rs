@@ -52,14 +52,6 @@ impl Default for SystemdLauncher {
 
 impl SystemdLauncher {
     async fn start(&self, id: InstanceId) -> Result<Launched, LaunchError> {
-        match self.try_start(id.clone()).await {
-            // Nobody knows how far it had come. What there was of it is stopped by now, and whoever waits for it goes on waiting.
-            Err(LaunchError::Lost) => self.try_start(id).await,
-            other => other,
-        }
-    }
-
-    async fn try_start(&self, id: InstanceId) -> Result<Launched, LaunchError> {
         let started = self.broker.ask(&BrokerRequest::Start { id: id.clone() }).await;
         let attached = match started {
             Ok(_) => self.attach(id.clone()).await,

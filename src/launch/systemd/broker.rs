@@ -70,10 +70,7 @@ impl Broker {
     }
 }
 
-/// Whether it is the same to ask twice: all but what begins, deletes or makes something.
+/// Whether it is the same to ask twice: all but what deletes or makes files. A start finds what an earlier one has left, whole or half.
 fn can_be_asked_twice(request: &BrokerRequest) -> bool {
-    !matches!(
-        request,
-        BrokerRequest::Start { .. } | BrokerRequest::Remove { .. } | BrokerRequest::Purge { .. } | BrokerRequest::Disk { .. }
-    )
+    !matches!(request, BrokerRequest::Remove { .. } | BrokerRequest::Purge { .. } | BrokerRequest::Disk { .. })
 }
