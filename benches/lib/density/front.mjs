@@ -24,7 +24,7 @@ const KNOWN = 200;
  * Connections that are tried for each figure of the tables; the cheapest counts. Whether the thread that hears of a request is also the one
  * that answers it is settled by chance when a connection begins, and is worth three times what is to be compared.
  */
-const CONNECTIONS = 8;
+const CONNECTIONS = 16;
 
 const rounded = (status) => Object.fromEntries(Object.entries(status).map(([key, mb]) => [key, round(mb, 1)]));
 
