@@ -44,9 +44,10 @@ pub fn run(command: &EngineCommand) -> Result<(), EngineError> {
             if *json { say_json(&Row::of(&engine)) } else { say(engine.id()) }
         }
         EngineCommand::List { json, store } => {
-            let engines = open(store).list()?;
+            let store = open(store);
+            let engines = store.list()?;
             if engines.is_empty() && !json {
-                eprintln!("hoody-code: no engine in {}", open(store).dir().display());
+                eprintln!("hoody-code: no engine in {}", store.dir().display());
             }
             let rows: Vec<Row<'_>> = engines.iter().map(Row::of).collect();
             if *json {

@@ -54,3 +54,13 @@ pub use tree::{TreeLimits, TreeMeter};
 pub use users::{group_exists, user_exists, user_id};
 
 pub use rustix::process::Signal;
+
+/// Whether `look` comes true within ten seconds. What a test lets go of is held on by a child that another test is starting, until that is
+/// another program.
+#[cfg(test)]
+fn comes_true(mut look: impl FnMut() -> bool) -> bool {
+    (0..1000).any(|time| {
+        std::thread::sleep(std::time::Duration::from_millis(if time > 0 { 10 } else { 0 }));
+        look()
+    })
+}

@@ -1,7 +1,6 @@
 // The devices that the tests have in their hands: options for a browser profile.
 
-import { until } from './daemon.mjs';
-import { explorerRow } from './workbench.mjs';
+import { activeTab, useRow } from './workbench.mjs';
 
 const ANDROID = 'Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36';
 
@@ -41,19 +40,17 @@ export async function openDrawer(page) {
   await page.locator('.monaco-workbench.hoody-drawer .part.sidebar').waitFor();
 }
 
-/** Taps a row of the explorer until `opened` is there: a row that is drawn anew in that moment is another file's (openFromExplorer). */
-export async function tapRow(page, name, opened, prepare = async () => {}) {
-  await until(`${name} is tapped`, async () => {
+/** Taps a row of the explorer, after `prepare`, until `opened` is there: by itself the file's tab. */
+export async function tapRow(page, name, { opened = activeTab(page, name), prepare = async () => {} } = {}) {
+  await useRow(page, name, opened, async (row) => {
     await prepare();
-    if (await opened.count()) return true;
-    await explorerRow(page, name).tap({ timeout: 5_000 });
-    return opened.waitFor({ timeout: 5_000 }).then(() => true, () => false);
-  }, 60_000);
+    if (!(await opened.count())) await row.tap({ timeout: 5_000 });
+  });
 }
 
 /** Opens a file of the project's top directory with a finger. */
 export async function tapFile(page, name) {
-  await tapRow(page, name, page.locator(`.tab.active[data-resource-name="${name}"]`), () => withDrawer(page));
+  await tapRow(page, name, { prepare: () => withDrawer(page) });
   await page.locator('.monaco-workbench.nosidebar').waitFor();
   await page.locator('.editor-instance .view-line').first().waitFor();
 }

@@ -46,7 +46,7 @@ test('on a phone the editor has the width, and the side bar is a drawer', scene(
   for (const part of ['titlebar', 'statusbar']) assert.ok((await width(page, `.part.${part}`)) <= 360, part);
   await picture(page, 'phone-drawer');
   // A folder opens in the drawer, a tap beside it closes it.
-  await tapRow(page, 'src', explorerRow(page, 'main.js'), () => withDrawer(page));
+  await tapRow(page, 'src', { opened: explorerRow(page, 'main.js'), prepare: () => withDrawer(page) });
   assert.ok(await page.locator('.monaco-workbench.hoody-drawer').count());
   await page.touchscreen.tap(345, 400);
   await page.locator('.monaco-workbench.nosidebar:not(.hoody-drawer)').waitFor();
@@ -90,7 +90,7 @@ test('an operator changes the defaults of phones, or switches them off', scene({
   await editor(one).locator('.minimap').waitFor();
   const off = await start({ name: 'off', config: '[page]\ntouch_defaults = false\ntouch_keys = false\n' });
   const two = await visit(`${off.url}?folder=${project}`, PHONE);
-  await tapRow(two, 'notes.txt', two.locator('.tab.active[data-resource-name="notes.txt"]'));
+  await tapRow(two, 'notes.txt');
   await editor(two).locator('.minimap').waitFor();
   await editor(two).locator('.view-lines').tap();
   await two.locator('.native-edit-context:focus').waitFor({ state: 'attached' });
@@ -100,7 +100,7 @@ test('an operator changes the defaults of phones, or switches them off', scene({
 
 test('a tablet has room for a side bar, and gets what a finger needs', scene(async ({ daemon, project, visit }) => {
   const page = await visit(`${daemon.url}?folder=${project}`, TABLET);
-  await tapRow(page, 'notes.txt', page.locator('.tab.active[data-resource-name="notes.txt"]'));
+  await tapRow(page, 'notes.txt');
   await editor(page).locator('.view-lines').tap();
   await page.locator('#hoody-keys:visible').waitFor();
   assert.equal(await editor(page).locator('.minimap:visible').count(), 0);

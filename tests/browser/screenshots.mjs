@@ -9,7 +9,7 @@ import { chromium } from 'playwright-core';
 import { Daemon } from './daemon.mjs';
 import { PHONE, SMALL_PHONE, TABLET, key, openDrawer } from './devices.mjs';
 import { SETTINGS, makePrompt, makeTides, prompts } from './tides.mjs';
-import { markReady, ready } from './workbench.mjs';
+import { explorerRow, markReady, ready } from './workbench.mjs';
 
 const target = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../docs/screens');
 fs.mkdirSync(target, { recursive: true });
@@ -21,7 +21,6 @@ makePrompt(daemon);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] });
 
 const keep = (page, name) => page.screenshot({ path: path.join(target, `${name}.png`) });
-const row = (page, name) => page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`);
 
 async function open(device) {
   const page = await (await browser.newContext({ ...device, colorScheme: 'dark' })).newPage();
@@ -55,11 +54,11 @@ async function terminal(page) {
 try {
   const small = await open(SMALL_PHONE);
   await openDrawer(small);
-  await row(small, 'src').tap();
-  await row(small, 'tides.js').waitFor();
+  await explorerRow(small, 'src').tap();
+  await explorerRow(small, 'tides.js').waitFor();
   await small.locator('.part.sidebar .badge-content').first().waitFor({ state: 'attached' });
   await keep(small, '360x780-explorer');
-  await row(small, 'tides.js').tap();
+  await explorerRow(small, 'tides.js').tap();
   await small.locator('.monaco-workbench.nosidebar').waitFor();
   await touchText(small, 8);
   await key(small, 'Command palette');
@@ -69,8 +68,8 @@ try {
 
   const phone = await open(PHONE);
   await openDrawer(phone);
-  await row(phone, 'src').tap();
-  await row(phone, 'tides.js').tap();
+  await explorerRow(phone, 'src').tap();
+  await explorerRow(phone, 'tides.js').tap();
   await phone.locator('.monaco-workbench.nosidebar').waitFor();
   await touchText(phone, 8);
   await keep(phone, '390x844-editor');
@@ -82,8 +81,8 @@ try {
   await keep(phone, '390x844-terminal');
 
   const tablet = await open(TABLET);
-  await row(tablet, 'src').tap();
-  await row(tablet, 'tides.js').tap();
+  await explorerRow(tablet, 'src').tap();
+  await explorerRow(tablet, 'tides.js').tap();
   await terminal(tablet);
   await touchText(tablet, 8);
   await keep(tablet, '820x1180');

@@ -43,12 +43,19 @@ export async function explorerRows(page) {
 
 /** Opens a file of the project's top directory by a click in the explorer. */
 export async function openFromExplorer(page, name) {
-  // The explorer uses its rows again for other files: one that is drawn anew in the moment of a click is another file's by then.
-  await until(`${name} is opened`, async () => {
-    await explorerRow(page, name).click({ timeout: 5_000 });
-    return activeTab(page, name).waitFor({ timeout: 5_000 }).then(() => true, () => false);
-  }, 60_000);
+  await useRow(page, name, activeTab(page, name), (row) => row.click({ timeout: 5_000 }));
   await shown(page, name);
+}
+
+/**
+ * Has `act` click or tap a row of the explorer until `opened` is there. The explorer uses its rows again for other files: one that is
+ * drawn anew in the moment of a click is another file's by then.
+ */
+export async function useRow(page, name, opened, act) {
+  await until(`${name} is opened`, async () => {
+    await act(explorerRow(page, name));
+    return opened.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+  }, 60_000);
 }
 
 /** Opens a file by the name that Quick Open is given. */
@@ -77,7 +84,8 @@ async function pick(page, key, text, choose) {
   }, 60_000);
 }
 
-const activeTab = (page, name) => page.locator(`.editor-group-container.active .tab.active[data-resource-name="${name}"]`);
+/** The tab of a file that is in front. */
+export const activeTab = (page, name) => page.locator(`.editor-group-container.active .tab.active[data-resource-name="${name}"]`);
 
 /** Waits until the tab of `name` is the active one and its text is there. */
 async function shown(page, name) {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { Host } from './host.mjs';
+import { Host, hog } from './host.mjs';
 
 const CONFIG = `
 [class.small]
@@ -140,11 +140,7 @@ except OSError as e: print(n > 1000, errno.errorcode[e.errno])`;
       systemctl restart systemd-oomd`);
     await host.open('mallory');
     await host.vm.sh('systemctl set-property --runtime hoody-code-instance@mallory.service MemoryHigh=200M');
-    const hog = `blocks = []
-while True:
-    blocks.append(bytearray(b"x" * (4 << 20)))
-    if len(blocks) > 70: blocks = blocks[4:]`;
-    await host.background('mallory', `exec python3 -c '${hog}'`);
+    await host.background('mallory', `exec ${hog(280)}`);
     await host.state('mallory', 'failed', { deadline: 120_000 });
     await host.vm.sh(`rm /run/systemd/oomd.conf.d/90-test.conf
       systemctl set-property --runtime hoody-code-instances.slice ManagedOOMMemoryPressureLimit=60%

@@ -46,6 +46,12 @@ export function stage(directory) {
   execFileSync(path.join(root, 'packaging/stage.sh'), [directory, path.resolve(binaries)], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
+/** A command that takes `mb` MB, and lets go of a little of it only to take it anew, without end. */
+export const hog = (mb) => `python3 -c 'blocks = []
+while True:
+    blocks.append(bytearray(b"x" * (4 << 20)))
+    if len(blocks) > ${mb / 4}: blocks = blocks[4:]'`;
+
 export class Host {
   #probes = new Map();
   #engine;

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { Host } from './host.mjs';
+import { Host, hog } from './host.mjs';
 
 const CONFIG = `
 [instances]
@@ -140,11 +140,8 @@ describe('resting', { timeout: 600_000 }, () => {
     await host.vm.sh('systemctl set-property --runtime hoody-code-instances.slice ManagedOOMMemoryPressure=auto ManagedOOMSwap=auto');
     await host.open('alice');
     // More than it may have without being slowed down, again and again, among the instances.
-    const hog = `blocks = []
-while True:
-    blocks.append(bytearray(b"x" * (4 << 20)))
-    if len(blocks) > 40: blocks = blocks[4:]`;
-    await host.vm.sh(`systemd-run --quiet --unit=hog --slice=hoody-code-instances.slice -p MemoryHigh=64M python3 -c '${hog}'`);
+    const greedy = hog(160);
+    await host.vm.sh(`systemd-run --quiet --unit=hog --slice=hoody-code-instances.slice -p MemoryHigh=64M ${greedy}`);
     const pressure = async () => Number(/^some avg10=([\d.]+)/m.exec((await host.vm.sh(`cat ${SLICE}/memory.pressure`)).stdout)[1]);
     await host.until('memory is short', async () => (await pressure()) > 30, { deadline: 60_000 });
     // For that one alone, because of its own limit: nobody else waits, or has to go.
@@ -163,7 +160,7 @@ while True:
     // The same because of what all instances may have together.
     const current = Number((await host.vm.sh(`cat ${SLICE}/memory.current`)).stdout);
     await host.vm.sh(`systemctl set-property --runtime hoody-code-instances.slice MemoryHigh=${current + (64 << 20)}
-      systemd-run --quiet --unit=hog --slice=hoody-code-instances.slice python3 -c '${hog}'`);
+      systemd-run --quiet --unit=hog --slice=hoody-code-instances.slice ${greedy}`);
     const isFull = async () => Number((await host.vm.sh(`cat ${SLICE}/memory.current`)).stdout) > current + (48 << 20);
     await host.until('memory is short for all', async () => (await isFull()) && (await pressure()) > 30, { deadline: 60_000 });
     const metrics = (await host.vm.sh('curl -sS --unix-socket /run/hoody-code/control.sock http://localhost/metrics')).stdout;
